@@ -1,0 +1,57 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "base/unique_fd.hpp"
+
+namespace berth {
+
+/// Makes the directory and its missing parents; an existing one is left as it is.
+void make_directories(const std::filesystem::path& path, mode_t mode = 0700);
+
+/// Removes a tree without following links; a missing one is fine. Makes unreadable folders removable first.
+void remove_tree(const std::filesystem::path& path);
+
+/// A directory of its own below `parent`, removed with all its content at the end.
+class TempDir {
+ public:
+  /// The name is PREFIX plus six random characters.
+  TempDir(const std::filesystem::path& parent, const std::string& prefix);
+  TempDir(TempDir&& other) noexcept;
+  TempDir& operator=(TempDir&&) = delete;
+  ~TempDir();
+
+  const std::filesystem::path& path() const { return path_; }
+  /// Keeps the directory: the caller has renamed it or owns it now.
+  std::filesystem::path release();
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// An exclusive flock(2) on a file that is made when missing and never removed.
+class FileLock {
+ public:
+  /// The lock at once, or nothing when somebody else holds it.
+  static std::optional<FileLock> try_acquire(const std::filesystem::path& path);
+  /// Waits up to `limit`; throws Code::busy with `what` is busy.
+  static FileLock acquire(const std::filesystem::path& path, std::chrono::milliseconds limit,
+                          const std::string& what);
+
+  int fd() const { return fd_.get(); }
+
+ private:
+  explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
+};
+
+/// Copies data and holes; the target must not exist. Uses reflinks where the file system has them.
+void copy_sparse(const std::filesystem::path& from, const std::filesystem::path& to, mode_t mode = 0600);
+
+/// The first executable NAME in PATH (sbin folders included), or nothing.
+std::optional<std::filesystem::path> find_program(const std::string& name);
+
+}  // namespace berth
