@@ -1,0 +1,160 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/async.hpp"
+#include "base/process.hpp"
+#include "base/unique_fd.hpp"
+
+namespace berth::hypervisor {
+
+enum class Accelerator { kvm, tcg };
+std::string_view to_string(Accelerator accelerator);
+
+/// A raw disk image. The guest tells its disks apart by /sys/block/*/serial.
+struct Disk {
+  int fd = -1;  ///< of the caller, which may close it once start() has returned
+  /// The file may be shared by any number of machines; a writable one belongs to one machine.
+  bool read_only = false;
+  std::string serial;  ///< 1 to 20 characters of [A-Za-z0-9._-], unique in the machine
+};
+
+struct PortForward {
+  enum class Protocol { tcp, udp };
+  Protocol protocol = Protocol::tcp;
+  std::string host_address = "0.0.0.0";  ///< a numeric IPv4 address
+  std::uint16_t host_port = 0;
+  std::uint16_t guest_port = 0;
+
+  bool operator==(const PortForward&) const = default;
+};
+
+/// What the guest sees of user networking (MachineSpec::user_network). There is no IPv6.
+struct UserNetwork {
+  static constexpr std::string_view guest = "10.0.2.15";
+  static constexpr unsigned prefix_length = 24;
+  static constexpr std::string_view gateway = "10.0.2.2";
+  static constexpr std::string_view resolver = "10.0.2.3";
+};
+
+struct MachineSpec {
+  std::string name;  ///< shown in the process list; the rules of berth::is_valid_name
+  unsigned cpus = 1;
+  std::uint64_t memory_bytes = std::uint64_t{256} << 20;  ///< rounded up to whole MiB
+  Accelerator accelerator = Accelerator::tcg;
+
+  std::filesystem::path kernel;
+  std::filesystem::path initramfs;
+  std::string kernel_arguments;  ///< added behind ours
+
+  std::vector<Disk> disks;
+
+  bool user_network = false;
+  std::string mac;  ///< "52:54:00:12:34:56"; needed with user_network
+  std::vector<PortForward> forwards;
+
+  /// Only root may give them: the user, group and groups that the machine's process runs as. What the machine
+  /// itself needs (the group of /dev/kvm, CAP_NET_BIND_SERVICE for a forwarded port below 1024) is added.
+  std::optional<Credentials> credentials;
+};
+
+/// The three byte streams between host and guest. In the guest: /dev/virtio-ports/berth.NAME.
+enum class Port { control, output, attach };
+inline constexpr std::size_t kPortCount = 3;
+std::string_view to_string(Port port);
+
+/// How a machine ended.
+struct MachineEnd {
+  enum class Reason {
+    powered_off,  ///< the guest switched itself off
+    panicked,     ///< the guest's kernel panicked; detail is the console's panic line when there is one
+    reset,        ///< the guest rebooted: machines never start again by themselves
+    quit,         ///< ended by us: quit(), or the machine was destroyed
+    killed,       ///< somebody else's signal ended the host process
+    failed,       ///< the host process gave up; detail holds its last lines
+  };
+  Reason reason = Reason::failed;
+  ExitStatus exit;  ///< of the host process
+  std::string detail;
+
+  /// One line for a user, e.g. "the guest kernel panicked: VFS: Unable to mount root fs".
+  std::string describe() const;
+};
+std::string_view to_string(MachineEnd::Reason reason);
+
+struct DiskStatistics {
+  std::string serial;
+  std::uint64_t bytes_read = 0;
+  std::uint64_t bytes_written = 0;
+  std::uint64_t reads = 0;
+  std::uint64_t writes = 0;
+  std::uint64_t flushes = 0;
+};
+
+struct MachineStatistics {
+  std::chrono::milliseconds cpu_time{0};  ///< user and system time of the host process, all threads
+  std::uint64_t resident_bytes = 0;       ///< of the host process, guest memory included
+  std::vector<DiskStatistics> disks;
+};
+
+/// One running virtual machine. Used from one loop. Destroying it kills its host process and reaps it; a
+/// coroutine that still waits in it gets its answer (wait_end) or an Error with Code::unavailable.
+///
+/// Each order throws Code::timeout when the machine's process does not answer in time and Code::wrong_state
+/// when the machine has ended.
+class Machine {
+ public:
+  virtual ~Machine() = default;
+
+  virtual pid_t pid() const = 0;
+
+  /// The host's end of a port, a connected non-blocking stream socket. Each can be taken once
+  /// (Code::wrong_state). Bytes written before the guest opens its end wait for it. The guest closing its end
+  /// is not seen here: the stream ends with the machine.
+  virtual UniqueFd take_port(Port port) = 0;
+
+  /// Waits for the end and says how it came; for any number of callers, also after the end.
+  virtual Task<MachineEnd> wait_end() = 0;
+  /// Ends the machine without asking the guest: lets the host process write its disks back and exit, and
+  /// kills it past `limit`. It is reaped when this returns. One that has ended is fine.
+  virtual Task<> quit(Milliseconds limit) = 0;
+
+  /// Presses the ACPI power button; what follows is the guest's choice.
+  virtual Task<> power_button() = 0;
+  virtual Task<> pause() = 0;
+  virtual Task<> resume() = 0;
+  virtual Task<> inject_nmi() = 0;
+
+  virtual Task<MachineStatistics> statistics() = 0;
+
+  /// Throws Code::already_exists when the host's port is taken.
+  virtual Task<> add_forward(const PortForward& forward) = 0;
+  /// Throws Code::not_found when there is no such forward.
+  virtual Task<> remove_forward(const PortForward& forward) = 0;
+
+  /// The last bytes (at most kConsoleTail) of the guest kernel's console, as the guest wrote them.
+  virtual std::string console_tail() const = 0;
+};
+
+inline constexpr std::size_t kConsoleTail = 64 * 1024;
+
+class Hypervisor {
+ public:
+  virtual ~Hypervisor() = default;
+
+  /// Starts a machine; it runs when this returns. Throws, with nothing left behind: invalid-argument for a
+  /// spec that cannot be, already-exists for a host port that is taken, capacity when the host has not the
+  /// memory, not-found and unavailable when something the machine needs is missing on the host, timeout.
+  virtual Task<std::unique_ptr<Machine>> start(MachineSpec spec) = 0;
+};
+
+}  // namespace berth::hypervisor

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hypervisor/kernel.hpp"
+
+namespace berth::hypervisor {
+
+/// What the guest loads at boot, before anything else; dependencies are added from modules.dep. Each module
+/// costs boot time, so what only some containers use is not here.
+inline constexpr std::array<std::string_view, 10> kBootModules{
+    "virtio_pci",      // the bus all devices are on
+    "virtio_console",  // the three ports
+    "pvpanic-pci",     // tells the host of a panic
+    "virtio_blk",      // disks
+    "erofs",           // image
+    "ext4",            // scratch disk
+    "overlay",         // root file system: scratch over image
+    "virtio_net",      // network
+    "virtio_rng",      // entropy from the host
+    "virtio_balloon",  // gives freed memory back to the host
+};
+
+struct InitramfsSpec {
+  GuestKernel kernel;
+  std::filesystem::path init;  ///< static binary, becomes /init
+  std::vector<std::string_view> modules{kBootModules.begin(), kBootModules.end()};
+};
+
+/// The archive's bytes, uncompressed newc: /init, /dev/console, /modules/NN-NAME.ko in load order, and
+/// /modules/order with one file name a line. Throws not-found naming what is missing.
+std::string make_initramfs(const InitramfsSpec& spec);
+
+/// The archive as a file in `cache`, made when there is none for these inputs (identified by kernel release
+/// and each file's path, size and mtime). Callers at the same time make it once. The file has mode 0444.
+std::filesystem::path cached_initramfs(const InitramfsSpec& spec, const std::filesystem::path& cache);
+
+/// `names` and all they need, each once, in an order they can be loaded in: paths below kernel.modules.
+/// A module that is built into the kernel is left out. Throws not-found.
+std::vector<std::filesystem::path> resolve_modules(const GuestKernel& kernel,
+                                                   const std::vector<std::string_view>& names);
+
+}  // namespace berth::hypervisor
