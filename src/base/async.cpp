@@ -1,0 +1,158 @@
+#include "base/async.hpp"
+
+#include <boost/asio/impl/src.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+
+#include "base/error.hpp"
+#include "base/io.hpp"
+#include "base/log.hpp"
+
+namespace berth {
+namespace {
+
+using boost::system::error_code;
+
+[[noreturn]] void throw_stream_error(const error_code& failure, std::string_view doing) {
+  if (failure == asio::error::operation_aborted) {
+    throw Error(Code::unavailable, "{}: cancelled", doing);
+  }
+  if (failure.category() == boost::system::system_category()) throw errno_error(doing, failure.value());
+  throw Error(Code::unavailable, "{}: {}", doing, failure.message());
+}
+
+}  // namespace
+
+Event::Event(const asio::any_io_executor& executor)
+    : timer_(executor, asio::steady_timer::time_point::max()) {}
+
+void Event::notify_all() {
+  ++count_;
+  timer_.cancel();
+}
+
+Task<> Event::wait() {
+  const unsigned long before = count_;
+  error_code ignored;
+  co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  if (count_ == before) throw Error(Code::unavailable, "wait: cancelled");
+}
+
+Task<bool> Event::wait_for(Milliseconds limit) {
+  using namespace asio::experimental::awaitable_operators;
+  asio::steady_timer limit_timer(timer_.get_executor(), limit);
+  const unsigned long before = count_;
+  error_code ignored;
+  error_code limit_ignored;
+  co_await (timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored)) ||
+            limit_timer.async_wait(asio::redirect_error(asio::use_awaitable, limit_ignored)));
+  co_return count_ != before;
+}
+
+Stream::Stream(const asio::any_io_executor& executor, UniqueFd fd) : descriptor_(executor) {
+  set_nonblocking(fd.get());
+  error_code failure;
+  descriptor_.assign(fd.get(), failure);
+  if (failure) throw_stream_error(failure, "watch a descriptor");
+  (void)fd.release();
+}
+
+Task<std::size_t> Stream::read_some(char* buffer, std::size_t size) {
+  error_code failure;
+  const std::size_t n = co_await descriptor_.async_read_some(asio::buffer(buffer, size),
+                                                             asio::redirect_error(asio::use_awaitable, failure));
+  if (failure == asio::error::eof) co_return 0;
+  if (failure) throw_stream_error(failure, "read");
+  co_return n;
+}
+
+Task<> Stream::read_exactly(char* buffer, std::size_t size) {
+  while (size > 0) {
+    const std::size_t n = co_await read_some(buffer, size);
+    if (n == 0) throw Error(Code::unavailable, "read: the stream ended early");
+    buffer += n;
+    size -= n;
+  }
+}
+
+Task<> Stream::write_all(std::string_view bytes) {
+  error_code failure;
+  co_await asio::async_write(descriptor_, asio::buffer(bytes.data(), bytes.size()),
+                             asio::redirect_error(asio::use_awaitable, failure));
+  if (failure) throw_stream_error(failure, "write");
+}
+
+Task<> Stream::wait_readable() {
+  error_code failure;
+  co_await descriptor_.async_wait(asio::posix::stream_descriptor::wait_read,
+                                  asio::redirect_error(asio::use_awaitable, failure));
+  if (failure) throw_stream_error(failure, "wait to read");
+}
+
+Task<> Stream::wait_writable() {
+  error_code failure;
+  co_await descriptor_.async_wait(asio::posix::stream_descriptor::wait_write,
+                                  asio::redirect_error(asio::use_awaitable, failure));
+  if (failure) throw_stream_error(failure, "wait to write");
+}
+
+void Stream::cancel() {
+  error_code ignored;
+  descriptor_.cancel(ignored);
+}
+
+void Stream::close() {
+  error_code ignored;
+  descriptor_.close(ignored);
+}
+
+Task<> sleep_for(Milliseconds duration) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, duration);
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
+Task<> with_deadline(Milliseconds limit, std::string what, Task<> task) {
+  using namespace asio::experimental::awaitable_operators;
+  asio::steady_timer timer(co_await asio::this_coro::executor, limit);
+  error_code ignored;
+  const auto winner =
+      co_await (std::move(task) || timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored)));
+  if (winner.index() == 1) {
+    throw Error(Code::timeout, "{} took longer than {} ms", what, limit.count());
+  }
+}
+
+Task<ExitStatus> wait_exit(Process& process) {
+  Stream pidfd(co_await asio::this_coro::executor, duplicate(process.pidfd()));
+  while (true) {
+    if (auto status = process.try_wait()) co_return *status;
+    co_await pidfd.wait_readable();
+  }
+}
+
+void spawn_detached(const asio::any_io_executor& executor, std::string name, Task<> task) {
+  asio::co_spawn(executor, std::move(task), [name = std::move(name)](std::exception_ptr failure) {
+    if (!failure) return;
+    try {
+      std::rethrow_exception(failure);
+    } catch (const std::exception& error) {
+      if (!is_cancelled(error)) log::error("{}: {}", name, error.what());
+    }
+  });
+}
+
+bool is_cancelled(const std::exception& error) {
+  if (const auto* system = dynamic_cast<const boost::system::system_error*>(&error)) {
+    return system->code() == asio::error::operation_aborted;
+  }
+  if (const auto* ours = dynamic_cast<const Error*>(&error)) return ours->message().ends_with(": cancelled");
+  return false;
+}
+
+}  // namespace berth
