@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace berth::link {
+
+/// Version of what crosses host and guest. A host talks to its own version only: kernel, initramfs and launcher
+/// come from one installation.
+inline constexpr std::int32_t kLinkVersion = 1;
+
+/// The names of the three virtio-serial ports, as the guest finds them in /sys/class/virtio-ports/*/name.
+inline constexpr std::string_view kControlPort = "berth.control";
+inline constexpr std::string_view kOutputPort = "berth.output";
+inline constexpr std::string_view kAttachPort = "berth.attach";
+
+/// The tether's first words.
+struct Hello {
+  std::int32_t version = kLinkVersion;
+  std::string kernel;                   ///< uname release
+  std::int64_t uptime_nanoseconds = 0;  ///< CLOCK_BOOTTIME
+};
+
+/// Verbs of an order.
+namespace verb {
+inline constexpr std::string_view start = "start";            ///< start a configured session
+inline constexpr std::string_view signal = "signal";          ///< a signal to a session's process, or to all of it
+inline constexpr std::string_view resize = "resize";          ///< window size of a session's terminal
+inline constexpr std::string_view hold = "hold-output";       ///< stop reading a session's output
+inline constexpr std::string_view release = "release-output"; ///< go on reading it
+inline constexpr std::string_view stats = "stats";            ///< answers with the keys of link::Stats
+inline constexpr std::string_view power_off = "power-off";    ///< orderly end of the machine
+inline constexpr std::string_view clock = "clock";            ///< set the wall clock
+inline constexpr std::string_view processes = "processes";    ///< answers with the process ids of a session
+}  // namespace verb
+
+struct Order {
+  std::string verb;
+  std::string session;
+  std::int32_t signal = 0;
+  bool whole_session = false;  ///< every process of the session, not only its first
+  std::int32_t columns = 0;
+  std::int32_t rows = 0;
+  std::int64_t time = 0;  ///< nanoseconds since 1970-01-01 UTC
+};
+
+/// Answer to verb::stats; bytes, nanoseconds and counts since the start of the container.
+struct Stats {
+  std::uint64_t cpu_nanoseconds = 0;
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t memory_limit_bytes = 0;
+  std::uint64_t processes = 0;
+  std::uint64_t received_bytes = 0;
+  std::uint64_t sent_bytes = 0;
+  std::uint64_t read_bytes = 0;
+  std::uint64_t written_bytes = 0;
+};
+
+}  // namespace berth::link
