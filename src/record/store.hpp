@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "record/pod.hpp"
+
+namespace berth::record {
+
+/// Multi-step work that was begun on a pod and may have been cut off.
+enum class Intent { none, create, remove };
+
+class Store;
+
+/// A private pending change to one record.
+class Handle {
+ public:
+  Pod pod;
+  /// Stores the change if nobody committed since the handle was taken, else throws Code::conflict.
+  /// The handle goes on at the new generation.
+  void commit();
+
+ private:
+  friend class Store;
+  Handle(Store& store, Pod taken);
+  Store* store_;
+  extraconfig::Pairs before_;
+};
+
+/// The records of every pod below one data root, in SQLite (docs/store.md). Safe for many processes at once.
+class Store {
+ public:
+  /// Opens or makes the database; throws Code::unsupported when a newer berth has written it.
+  explicit Store(const std::filesystem::path& database);
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  /// Stores a new record with Intent::create. Throws already-exists naming the holder of the name,
+  /// or of a published host port that another record which is not exited holds.
+  /// Assigns host.user_slot (the smallest free one) and generation 1 in the same transaction.
+  void create(Pod& pod);
+  /// By the whole id.
+  std::optional<Pod> find(std::string_view id);
+  /// By name, whole id or unique id prefix; throws not-found, or invalid-argument when a prefix fits several.
+  Pod get(std::string_view name_or_id);
+  /// Every record, newest first.
+  std::vector<Pod> list();
+  Handle handle(std::string_view id);
+  /// Takes a handle, applies `change` and commits; again when somebody else committed first (bounded).
+  Pod update(std::string_view id, const std::function<void(Pod&)>& change);
+  void remove(std::string_view id);
+
+  Intent intent(std::string_view id);
+  void set_intent(std::string_view id, Intent intent);
+
+  /// Throws already-exists when a record other than `id` that holds its ports publishes one of these.
+  void check_ports(std::string_view id, const std::vector<PortBinding>& ports);
+
+ private:
+  friend class Handle;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace berth::record
