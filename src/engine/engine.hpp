@@ -1,0 +1,125 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/unique_fd.hpp"
+#include "engine/paths.hpp"
+#include "launcher/interaction.hpp"
+#include "launcher/log_file.hpp"
+#include "link/messages.hpp"
+#include "record/store.hpp"
+
+namespace berth::image {
+class Store;
+}
+
+namespace berth::engine {
+
+/// What `run` and `create` ask for. An absent value means what the image, else Docker, says.
+struct CreateOptions {
+  std::string image;  ///< a reference, an image id or its prefix
+  std::string name;   ///< empty: a random one
+  std::vector<std::string> command;
+  std::optional<std::vector<std::string>> entrypoint;  ///< given but empty: the image's is dropped
+  std::vector<std::string> environment;                ///< K=V, later ones win
+  std::string working_directory;
+  std::string user;
+  std::string hostname;
+  std::string stop_signal;
+  std::vector<record::PortBinding> ports;  ///< host port 0: a free one is chosen
+  double cpus = 1;
+  std::uint64_t memory_bytes = 0;  ///< 0: the default
+  std::string network = "user";
+  std::string accelerator = "auto";
+  bool open_stdin = false;
+  bool tty = false;
+  bool auto_remove = false;
+  bool read_only = false;
+  bool init = false;
+  std::vector<std::pair<std::string, std::string>> tmpfs;  ///< path, mount options
+  std::map<std::string, std::string> labels;
+};
+
+struct ExecOptions {
+  std::vector<std::string> command;
+  std::vector<std::string> environment;
+  std::string working_directory;
+  std::string user;
+  bool tty = false;
+  bool open_stdin = false;
+  bool detach = false;
+  std::uint16_t columns = 0;
+  std::uint16_t rows = 0;
+};
+
+/// A client's end of a session's streams: frames of launcher/interaction.hpp.
+struct Attachment {
+  UniqueFd stream;
+  std::string early;  ///< bytes that were read with the HTTP answer: the stream's first
+  bool tty = false;
+};
+
+/// What `stats` shows of one running container.
+struct Usage {
+  record::Pod pod;
+  link::Stats guest;
+  std::uint64_t machine_resident_bytes = 0;  ///< memory of the QEMU process
+  std::uint64_t machine_cpu_nanoseconds = 0; ///< host processor time of the QEMU process
+};
+
+/// The verbs every front calls. Names are container names, ids or unique id prefixes. Each call first completes or
+/// undoes what a killed command or launcher left of the pod it meets.
+class Engine {
+ public:
+  explicit Engine(Paths paths);
+  ~Engine();
+
+  const Paths& paths() const;
+  image::Store& images();
+  record::Store& records();
+
+  /// Makes the container; its image must be present (image::Store::get's not-found otherwise).
+  record::Pod create(const CreateOptions& options);
+  /// Starts it and returns once its process runs; throws why it cannot. Running already is fine.
+  void start(std::string_view name);
+  /// Starts it with a client attached from the first byte on. Failures of the start come as frames.
+  Attachment start_attached(std::string_view name, bool with_input);
+  Attachment attach(std::string_view name, bool with_input);
+  Attachment exec(std::string_view name, const ExecOptions& options);
+  /// The exec's id; it goes on by itself.
+  std::string exec_detached(std::string_view name, const ExecOptions& options);
+
+  /// Stop signal, then SIGKILL after `grace` (nothing: ten seconds). Stopped already is fine.
+  void stop(std::string_view name, std::optional<std::chrono::seconds> grace);
+  void kill(std::string_view name, int signal);
+  /// Waits for the end, without a limit; at once when it is not running.
+  launcher::Exit wait(std::string_view name);
+  /// Throws wrong-state for a running container unless forced. Returns the id.
+  std::string remove(std::string_view name, bool force);
+
+  record::Pod get(std::string_view name);
+  std::vector<record::Pod> list();
+  Usage usage(std::string_view name);
+  launcher::LogReader logs(std::string_view name, const launcher::LogQuery& query);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// A container's details as `docker inspect` names and nests them: the JSON text of one object.
+std::string inspect(const record::Pod& pod, const Paths& paths);
+
+/// True while a launcher drives the pod.
+bool is_running(const record::Pod& pod);
+
+}  // namespace berth::engine
