@@ -74,10 +74,24 @@ fs::path TempDir::release() {
 }
 
 std::optional<FileLock> FileLock::try_acquire(const fs::path& path) {
-  UniqueFd fd = open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return FileLock(std::move(fd));
-  if (errno == EWOULDBLOCK || errno == EINTR) return std::nullopt;
-  throw errno_error("lock " + path.string());
+  while (true) {
+    UniqueFd fd = open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK || errno == EINTR) return std::nullopt;
+      throw errno_error("lock " + path.string());
+    }
+    struct stat held;
+    struct stat named;
+    check(::fstat(fd.get(), &held), "fstat");
+    // The holder before us may have removed the file between our open and our lock.
+    if (::stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino && held.st_dev == named.st_dev) {
+      return FileLock(std::move(fd), path);
+    }
+  }
+}
+
+void FileLock::remove_file() {
+  if (::unlink(path_.c_str()) != 0 && errno != ENOENT) throw errno_error("remove " + path_.string());
 }
 
 FileLock FileLock::acquire(const fs::path& path, std::chrono::milliseconds limit, const std::string& what) {

@@ -32,7 +32,7 @@ class TempDir {
   std::filesystem::path path_;
 };
 
-/// An exclusive flock(2) on a file that is made when missing and never removed.
+/// An exclusive flock(2) on a file that is made when missing.
 class FileLock {
  public:
   /// The lock at once, or nothing when somebody else holds it.
@@ -42,10 +42,13 @@ class FileLock {
                           const std::string& what);
 
   int fd() const { return fd_.get(); }
+  /// Removes the file while the lock is held; who waits for it starts over with a new file.
+  void remove_file();
 
  private:
-  explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}
+  FileLock(UniqueFd fd, std::filesystem::path path) : fd_(std::move(fd)), path_(std::move(path)) {}
   UniqueFd fd_;
+  std::filesystem::path path_;
 };
 
 /// Copies data and holes; the target must not exist. Uses reflinks where the file system has them.
