@@ -30,6 +30,7 @@ class Event {
   Task<> wait();
   /// False when `limit` passed first.
   Task<bool> wait_for(Milliseconds limit);
+  asio::any_io_executor executor() { return timer_.get_executor(); }
 
  private:
   asio::steady_timer timer_;

@@ -75,10 +75,13 @@ class Channel {
   std::function<void(std::int32_t columns, std::int32_t rows)> on_window_change;
   std::function<void(std::string_view name_without_sig)> on_signal;
 
+  struct State;
+
  private:
   friend class Connection;
-  struct State;
+  friend class Client;
   explicit Channel(std::shared_ptr<State> state);
+  void watch();
   std::shared_ptr<State> state_;
 };
 

@@ -1,0 +1,212 @@
+#include "link/ssh_connection.hpp"
+
+#include <sys/ioctl.h>
+
+#include <libssh/callbacks.h>
+#include <libssh/server.h>
+
+#include "base/io.hpp"
+
+namespace berth::link::ssh {
+namespace {
+
+/// libssh sends at most one packet of this size at a time; larger writes only copy more.
+constexpr std::size_t kWriteSize = 32u << 10;
+/// libssh reads 4 KiB of its descriptor at a time: as many turns as empty a socket buffer.
+constexpr int kTurnsAtOnce = 64;
+
+struct Library {
+  Library() { ssh_init(); }
+};
+
+}  // namespace
+
+Connection::Connection(const asio::any_io_executor& executor, UniqueFd stream)
+    : stream_(executor, std::move(stream)), activity_(executor), want_write_(executor) {
+  static const Library library;
+  session_ = ssh_new();
+  event_ = ssh_event_new();
+  if (session_ == nullptr || event_ == nullptr) throw Error(Code::capacity, "no memory for an SSH session");
+}
+
+Connection::~Connection() {
+  ssh_event_remove_session(event_, session_);
+  ssh_event_free(event_);
+  ssh_free(session_);
+}
+
+void Connection::start() {
+  if (ssh_event_add_session(event_, session_) != SSH_OK) throw Error(Code::internal, "libssh cannot watch its session");
+  const auto executor = activity_.executor();
+  const auto self = shared_from_this();
+  // The pumps end when break_off closes the stream.
+  spawn_detached(executor, "ssh", [](std::shared_ptr<Connection> kept) -> Task<> { co_await kept->pump_reads(); }(self));
+  spawn_detached(executor, "ssh", [](std::shared_ptr<Connection> kept) -> Task<> { co_await kept->pump_writes(); }(self));
+  poll_once();
+}
+
+void Connection::poll_once() {
+  if (broken_) return;
+  for (int turn = 0; turn < kTurnsAtOnce; ++turn) {
+    if (ssh_event_dopoll(event_, 0) == SSH_ERROR) {
+      break_off();
+      break;
+    }
+    int waiting = 0;
+    if (::ioctl(stream_.fd(), FIONREAD, &waiting) != 0 || waiting == 0) break;
+  }
+  if (!broken_ && (ssh_get_status(session_) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0) break_off();
+  activity_.notify_all();
+  if (!broken_ && (ssh_get_poll_flags(session_) & SSH_WRITE_PENDING) != 0) want_write_.notify_all();
+}
+
+Task<> Connection::pump_reads() {
+  while (!broken_) {
+    co_await stream_.wait_readable();
+    poll_once();
+  }
+}
+
+Task<> Connection::pump_writes() {
+  while (!broken_) {
+    if ((ssh_get_poll_flags(session_) & SSH_WRITE_PENDING) == 0) {
+      co_await want_write_.wait();
+      continue;
+    }
+    co_await stream_.wait_writable();
+    poll_once();
+  }
+}
+
+void Connection::kick() {
+  poll_once();
+}
+
+Task<> Connection::wait_activity() {
+  if (broken_) throw broken_error();
+  co_await activity_.wait();
+}
+
+Task<int> Connection::until_done(std::function<int()> step, int again, Milliseconds limit, std::string what) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (true) {
+    const int result = step();
+    if (result != again) co_return result;
+    if (broken_) throw broken_error();
+    if ((ssh_get_poll_flags(session_) & SSH_WRITE_PENDING) != 0) want_write_.notify_all();
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left <= Milliseconds(0) || !co_await activity_.wait_for(left)) {
+      throw Error(Code::timeout, "{} took longer than {} ms", what, limit.count());
+    }
+  }
+}
+
+void Connection::break_off() {
+  if (broken_) return;
+  broken_ = true;
+  stream_.close();
+  activity_.notify_all();
+  want_write_.notify_all();
+}
+
+Error Connection::broken_error() const {
+  const char* reason = ssh_get_error(session_);
+  return Error(Code::unavailable, "the SSH connection over the attach port ended{}{}",
+               reason != nullptr && *reason != '\0' ? ": " : "", reason != nullptr ? reason : "");
+}
+
+std::unique_ptr<Channel> Connection::make_channel(ssh_channel channel) {
+  auto state = std::make_shared<Channel::State>();
+  state->connection = shared_from_this();
+  state->channel = channel;
+  return std::unique_ptr<Channel>(new Channel(std::move(state)));
+}
+
+Channel::Channel(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+Channel::~Channel() {
+  if (state_->connection->broken()) return;  // the session frees what is left of its channels
+  ssh_channel_free(state_->channel);
+  state_->connection->kick();
+}
+
+Task<std::size_t> Channel::read_some(char* buffer, std::size_t size, bool error_stream) {
+  const auto state = state_;
+  const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(size, 1u << 20));
+  while (true) {
+    const int n = ssh_channel_read_nonblocking(state->channel, buffer, count, error_stream ? 1 : 0);
+    if (n > 0) {
+      state->connection->kick();  // the window that this reading opened
+      co_return static_cast<std::size_t>(n);
+    }
+    if (n == SSH_EOF || ssh_channel_is_eof(state->channel) != 0 || ssh_channel_is_closed(state->channel) != 0) co_return 0;
+    if (n == SSH_ERROR) throw state->connection->broken_error();
+    co_await state->connection->wait_activity();
+  }
+}
+
+Task<> Channel::write_all(std::string_view bytes, bool error_stream) {
+  const auto state = state_;
+  while (!bytes.empty()) {
+    if (ssh_channel_is_open(state->channel) == 0) throw Error(Code::unavailable, "the SSH channel is closed");
+    const auto piece = static_cast<std::uint32_t>(std::min(bytes.size(), kWriteSize));
+    const int n = error_stream ? ssh_channel_write_stderr(state->channel, bytes.data(), piece)
+                               : ssh_channel_write(state->channel, bytes.data(), piece);
+    if (n < 0) throw state->connection->broken_error();
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+    state->connection->kick();
+    // What libssh holds for a descriptor that is not writable counts as not yet written.
+    while ((ssh_get_poll_flags(state->connection->session()) & SSH_WRITE_PENDING) != 0) {
+      co_await state->connection->wait_activity();
+    }
+    if (n == 0) co_await state->connection->wait_activity();
+  }
+}
+
+Task<> Channel::send_end() {
+  if (ssh_channel_is_open(state_->channel) != 0) ssh_channel_send_eof(state_->channel);
+  state_->connection->kick();
+  co_return;
+}
+
+Task<> Channel::wait_change() {
+  co_await state_->connection->wait_activity();
+}
+
+const std::optional<Exit>& Channel::exit() const {
+  return state_->exit;
+}
+
+bool Channel::closed() const {
+  return state_->closed || state_->connection->broken() || ssh_channel_is_closed(state_->channel) != 0;
+}
+
+Task<> Channel::send_window_change(std::int32_t columns, std::int32_t rows) {
+  ssh_channel_change_pty_size(state_->channel, columns, rows);
+  state_->connection->kick();
+  co_return;
+}
+
+Task<> Channel::send_signal(const std::string& name_without_sig) {
+  ssh_channel_request_send_signal(state_->channel, name_without_sig.c_str());
+  state_->connection->kick();
+  co_return;
+}
+
+Task<> Channel::send_exit(const Exit& exit) {
+  if (exit.signal.empty()) {
+    ssh_channel_request_send_exit_status(state_->channel, exit.code);
+  } else {
+    ssh_channel_request_send_exit_signal(state_->channel, exit.signal.c_str(), exit.core_dumped ? 1 : 0, "", "");
+  }
+  state_->connection->kick();
+  co_return;
+}
+
+Task<> Channel::close() {
+  if (ssh_channel_is_open(state_->channel) != 0) ssh_channel_close(state_->channel);
+  state_->connection->kick();
+  co_return;
+}
+
+}  // namespace berth::link::ssh

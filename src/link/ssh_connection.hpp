@@ -1,0 +1,64 @@
+#pragma once
+
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+
+#include <memory>
+#include <string>
+
+#include "base/error.hpp"
+#include "link/ssh.hpp"
+
+namespace berth::link::ssh {
+
+/// One libssh session on the loop: libssh is driven without blocking whenever its descriptor is ready.
+/// Shared by its channels, so that it outlives them.
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(const asio::any_io_executor& executor, UniqueFd stream);
+  virtual ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  ssh_session session() { return session_; }
+  int fd() { return stream_.fd(); }
+  asio::any_io_executor executor() { return activity_.executor(); }
+
+  /// From now on libssh's descriptor is watched; call once the session has it.
+  void start();
+  /// Lets libssh write what a call has queued.
+  void kick();
+  /// Waits until libssh has worked: whatever was asked for may have come true.
+  Task<> wait_activity();
+  /// Repeats `step` until it gives something else than `again`; throws when the connection breaks or the limit passes.
+  Task<int> until_done(std::function<int()> step, int again, Milliseconds limit, std::string what);
+
+  bool broken() const { return broken_; }
+  void break_off();
+  Error broken_error() const;
+
+  std::unique_ptr<Channel> make_channel(ssh_channel channel);
+
+ private:
+  Task<> pump_reads();
+  Task<> pump_writes();
+  void poll_once();
+
+  Stream stream_;
+  Event activity_;
+  Event want_write_;
+  ssh_session session_;
+  ssh_event event_;
+  bool broken_ = false;
+  bool writing_ = false;
+};
+
+struct Channel::State {
+  std::shared_ptr<Connection> connection;
+  ssh_channel channel = nullptr;
+  std::optional<Exit> exit;
+  bool closed = false;
+  std::unique_ptr<ssh_channel_callbacks_struct> callbacks;
+};
+
+}  // namespace berth::link::ssh

@@ -1,0 +1,229 @@
+#include "link/ssh.hpp"
+
+#include <gtest/gtest.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include "base/error.hpp"
+#include "base/io.hpp"
+
+namespace berth::link::ssh {
+namespace {
+
+constexpr Milliseconds kLimit{20'000};
+
+int open_descriptors() {
+  int count = 0;
+  DIR* folder = ::opendir("/proc/self/fd");
+  while (::readdir(folder) != nullptr) ++count;
+  ::closedir(folder);
+  return count;
+}
+
+/// Both ends in one loop over a socket pair.
+class SshTest : public testing::Test {
+ protected:
+  void run(SessionHandler handler, std::function<Task<>(Client&)> client_side) {
+    auto [host_end, guest_end] = make_socket_pair();
+    asio::co_spawn(loop_, serve(std::move(guest_end), {host_.private_key, {user_.public_key}}, std::move(handler)),
+                   [this](std::exception_ptr failure) { server_failure_ = failure; });
+    asio::co_spawn(
+        loop_,
+        [](SshTest* self, UniqueFd end, std::function<Task<>(Client&)> body) -> Task<> {
+          const auto client =
+              co_await Client::connect(std::move(end), self->client_key_, self->pinned_key_, kLimit);
+          co_await body(*client);
+        }(this, std::move(host_end), std::move(client_side)),
+        [this](std::exception_ptr failure) { client_failure_ = failure; });
+    loop_.run_for(std::chrono::seconds(60));
+    EXPECT_TRUE(loop_.stopped()) << "something still waits";
+    if (client_failure_) std::rethrow_exception(client_failure_);
+  }
+
+  asio::io_context loop_;
+  KeyPair host_ = generate_key();
+  KeyPair user_ = generate_key();
+  std::string client_key_ = user_.private_key;
+  std::string pinned_key_ = host_.public_key;
+  std::exception_ptr server_failure_;
+  std::exception_ptr client_failure_;
+};
+
+Task<std::string> read_to_end(Channel& channel, bool error_stream = false) {
+  std::string all;
+  char buffer[65536];
+  while (const std::size_t n = co_await channel.read_some(buffer, sizeof buffer, error_stream)) all.append(buffer, n);
+  co_return all;
+}
+
+Task<> no_session(std::shared_ptr<Channel>, Request) {
+  co_return;
+}
+
+TEST_F(SshTest, PassesRequestStreamsAndExit) {
+  Request seen;
+  std::string said;
+  std::string complained;
+  std::optional<Exit> exit;
+  run(
+      [&](std::shared_ptr<Channel> channel, Request request) -> Task<> {
+        seen = request;
+        const std::string input = co_await read_to_end(*channel);
+        co_await channel->write_all("out:" + input);
+        co_await channel->write_all("err", true);
+        co_await channel->send_end();
+        co_await channel->send_exit({7, {}, false});
+      },
+      [&](Client& client) -> Task<> {
+        Request request;
+        request.environment = {{"BERTH_SESSION", "abc"}};
+        request.terminal = Terminal{"vt100", 100, 40};
+        request.subsystem = "berth.attach";
+        const auto channel = co_await client.open(request, kLimit);
+        co_await channel->write_all("hello");
+        co_await channel->send_end();
+        said = co_await read_to_end(*channel);
+        complained = co_await read_to_end(*channel, true);
+        while (!channel->exit() && !channel->closed()) co_await channel->wait_change();
+        exit = channel->exit();
+      });
+  EXPECT_EQ(seen.environment.at("BERTH_SESSION"), "abc");
+  EXPECT_EQ(seen.subsystem, "berth.attach");
+  ASSERT_TRUE(seen.terminal);
+  EXPECT_EQ(seen.terminal->columns, 100);
+  EXPECT_EQ(seen.terminal->rows, 40);
+  EXPECT_EQ(said, "out:hello");
+  EXPECT_EQ(complained, "err");
+  ASSERT_TRUE(exit);
+  EXPECT_EQ(exit->code, 7);
+}
+
+TEST_F(SshTest, PassesSignalsWindowChangesAndSignalExits) {
+  std::vector<std::string> signals;
+  std::pair<int, int> window;
+  std::optional<Exit> exit;
+  run(
+      [&](std::shared_ptr<Channel> channel, Request) -> Task<> {
+        channel->on_signal = [&](std::string_view name) { signals.emplace_back(name); };
+        channel->on_window_change = [&](int columns, int rows) { window = {columns, rows}; };
+        co_await read_to_end(*channel);
+        co_await channel->send_exit({0, "KILL", false});
+      },
+      [&](Client& client) -> Task<> {
+        const auto channel = co_await client.open({}, kLimit);
+        co_await channel->send_signal("INT");
+        co_await channel->send_window_change(120, 50);
+        co_await channel->send_end();
+        while (!channel->closed()) co_await channel->wait_change();
+        exit = channel->exit();
+      });
+  EXPECT_EQ(signals, std::vector<std::string>{"INT"});
+  EXPECT_EQ(window, std::make_pair(120, 50));
+  ASSERT_TRUE(exit);
+  EXPECT_EQ(exit->signal, "KILL");
+}
+
+TEST_F(SshTest, CarriesALongStreamBothWaysAtOnce) {
+  constexpr std::size_t kSize = 96u << 20;
+  std::size_t back = 0;
+  run(
+      [](std::shared_ptr<Channel> channel, Request) -> Task<> {
+        std::string buffer(1 << 16, '\0');
+        while (const std::size_t n = co_await channel->read_some(buffer.data(), buffer.size())) {
+          co_await channel->write_all({buffer.data(), n});
+        }
+        co_await channel->send_end();
+      },
+      [&](Client& client) -> Task<> {
+        const std::shared_ptr<Channel> channel = co_await client.open({}, kLimit);
+        spawn_detached(
+            loop_.get_executor(), "writer", [](std::shared_ptr<Channel> to) -> Task<> {
+              const std::string piece(1 << 20, 'x');
+              for (std::size_t sent = 0; sent < kSize; sent += piece.size()) co_await to->write_all(piece);
+              co_await to->send_end();
+            }(channel));
+        std::string buffer(1 << 16, '\0');
+        while (const std::size_t n = co_await channel->read_some(buffer.data(), buffer.size())) back += n;
+      });
+  EXPECT_EQ(back, kSize);
+}
+
+TEST_F(SshTest, AReaderThatDoesNotReadHoldsBackItsWriterOnly) {
+  std::size_t sent = 0;
+  run(
+      [](std::shared_ptr<Channel> channel, Request request) -> Task<> {
+        if (request.command == "stuck") {
+          while (!channel->closed()) co_await channel->wait_change();
+        } else {
+          co_await channel->write_all("alive");
+        }
+      },
+      [&](Client& client) -> Task<> {
+        Request stuck;
+        stuck.command = "stuck";
+        const std::shared_ptr<Channel> first = co_await client.open(stuck, kLimit);
+        spawn_detached(loop_.get_executor(), "writer", [](std::shared_ptr<Channel> to, std::size_t& count) -> Task<> {
+          const std::string piece(1 << 16, 'x');
+          while (true) {
+            co_await to->write_all(piece);
+            count += piece.size();
+          }
+        }(first, sent));
+        for (int i = 0; i < 20; ++i) {
+          Request other;
+          other.command = "other";
+          const auto second = co_await client.open(other, kLimit);
+          EXPECT_EQ(co_await read_to_end(*second), "alive");
+        }
+        co_await first->close();
+      });
+  EXPECT_LT(sent, 8u << 20);
+}
+
+TEST_F(SshTest, RefusesAWrongClientKey) {
+  client_key_ = generate_key().private_key;
+  EXPECT_THROW(run(no_session, [](Client&) -> Task<> { co_return; }), Error);
+}
+
+TEST_F(SshTest, RefusesAWrongHostKey) {
+  pinned_key_ = generate_key().public_key;
+  try {
+    run(no_session, [](Client&) -> Task<> { co_return; });
+    FAIL() << "connected";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Code::corrupt);
+  }
+}
+
+TEST_F(SshTest, LeavesNoDescriptors) {
+  run(no_session, [](Client& client) -> Task<> { co_await client.open({}, kLimit); });
+  const int before = open_descriptors();
+  for (int i = 0; i < 5; ++i) {
+    loop_.restart();
+    run(no_session, [](Client& client) -> Task<> { co_await client.open({}, kLimit); });
+  }
+  EXPECT_EQ(open_descriptors(), before);
+}
+
+TEST_F(SshTest, RubbishInsteadOfAPeerIsAnError) {
+  auto [host_end, peer] = make_socket_pair();
+  write_all(peer.get(), std::string(100'000, '\x7f'));
+  peer.reset();
+  std::exception_ptr failure;
+  asio::co_spawn(
+      loop_,
+      [](SshTest* self, UniqueFd end) -> Task<> {
+        co_await Client::connect(std::move(end), self->client_key_, self->pinned_key_, kLimit);
+      }(this, std::move(host_end)),
+      [&](std::exception_ptr e) { failure = e; });
+  loop_.run_for(std::chrono::seconds(30));
+  ASSERT_TRUE(failure);
+  EXPECT_THROW(std::rethrow_exception(failure), Error);
+}
+
+}  // namespace
+}  // namespace berth::link::ssh
