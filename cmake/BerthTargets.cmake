@@ -1,7 +1,7 @@
 # berth_library(NAME DEPENDS other... LINK system...)
 #   a static library of the folder's *.cpp, and with BERTH_TESTS one test program of its *_test.cpp.
 
-find_package(Boost 1.81 EXACT REQUIRED CONFIG COMPONENTS json)
+find_package(Boost 1.81.0 EXACT REQUIRED CONFIG COMPONENTS json)
 find_package(fmt REQUIRED)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
