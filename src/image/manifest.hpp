@@ -72,11 +72,20 @@ Manifest parse_manifest(std::string_view document, std::string_view what);
 Index parse_index(std::string_view document, std::string_view what);
 ImageConfig parse_config(std::string_view document, std::string_view what);
 
+/// manifest.json of a `docker save` archive: the RepoTags of each image in it.
+std::vector<std::vector<std::string>> parse_repo_tags(std::string_view document, std::string_view what);
+
 /// index.json of a layout.
 std::string serialize_index(const Index& index);
 
 /// OCI's chain id of the whole stack, "sha256:...": equal for images with the same layers in the same order.
 std::string chain_id(const std::vector<std::string>& diff_ids);
+
+/// Throws unsupported, naming both, unless the image is for Linux on this machine's architecture. Empty ones
+/// pass.
+void check_platform(std::string_view os, std::string_view architecture, std::string_view what);
+/// The entry of an index for this machine; throws unsupported that names what there is instead.
+const Descriptor& choose_platform(const Index& index, std::string_view what);
 
 /// The architecture of this machine in OCI's words: "amd64".
 std::string_view host_architecture();

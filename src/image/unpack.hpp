@@ -8,6 +8,8 @@
 
 namespace berth::image {
 
+class LayerTree;
+
 /// What an image may grow to; beyond it unpacking ends with Code::capacity.
 struct UnpackLimits {
   std::uint64_t bytes = 64ull << 30;  ///< all files together, holes counted; free disk space is a limit too
@@ -34,8 +36,7 @@ class Unpacker {
   const std::vector<std::string>& warnings() const;
 
  private:
-  class Tree;
-  std::unique_ptr<Tree> tree_;
+  std::unique_ptr<LayerTree> tree_;
 };
 
 }  // namespace berth::image
