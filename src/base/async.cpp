@@ -20,7 +20,8 @@ namespace {
 using boost::system::error_code;
 
 [[noreturn]] void throw_stream_error(const error_code& failure, std::string_view doing) {
-  if (failure == asio::error::operation_aborted) {
+  // A bad descriptor is a stream that was closed before the operation began.
+  if (failure == asio::error::operation_aborted || failure == asio::error::bad_descriptor) {
     throw Error(Code::unavailable, "{}: cancelled", doing);
   }
   if (failure.category() == boost::system::system_category()) throw errno_error(doing, failure.value());

@@ -37,6 +37,7 @@ struct Request {
 };
 
 /// How the remote process ended (RFC 4254, 6.10).
+/// Keep it in a variable before passing it on: g++ 12 destroys an aggregate made inside a co_await expression twice.
 struct Exit {
   std::int32_t code = 0;
   std::string signal;  ///< name without SIG when a signal ended it

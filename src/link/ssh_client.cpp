@@ -29,7 +29,7 @@ void set_option(ssh_session session, ssh_options_e option, const void* value) {
 void configure(Connection& connection) {
   ssh_session session = connection.session();
   const bool no = false;
-  socket_t fd = connection.fd();
+  socket_t fd = connection.descriptor_for_libssh();
   set_option(session, SSH_OPTIONS_PROCESS_CONFIG, &no);
   set_option(session, SSH_OPTIONS_HOST, "pod");
   set_option(session, SSH_OPTIONS_USER, "berth");

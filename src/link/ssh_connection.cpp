@@ -35,7 +35,12 @@ Connection::~Connection() {
   ssh_free(session_);
 }
 
+int Connection::descriptor_for_libssh() {
+  return duplicate(stream_.fd()).release();
+}
+
 void Connection::start() {
+  set_nonblocking(stream_.fd());  // libssh's client makes its descriptor blocking
   if (ssh_event_add_session(event_, session_) != SSH_OK) throw Error(Code::internal, "libssh cannot watch its session");
   const auto executor = activity_.executor();
   const auto self = shared_from_this();

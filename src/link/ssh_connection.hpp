@@ -21,7 +21,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Connection& operator=(const Connection&) = delete;
 
   ssh_session session() { return session_; }
-  int fd() { return stream_.fd(); }
+  /// A second descriptor of the stream, for libssh to own: it closes what it was given.
+  int descriptor_for_libssh();
   asio::any_io_executor executor() { return activity_.executor(); }
 
   /// From now on libssh's descriptor is watched; call once the session has it.

@@ -181,15 +181,18 @@ void Server::install_callbacks() {
 
 Task<> Server::run(ssh_bind bind) {
   ssh_session session = connection_->session();
-  // libssh owns the descriptor it is given here, so it gets one of its own.
-  if (ssh_bind_accept_fd(bind, session, connection_->fd()) != SSH_OK) {
+  if (ssh_bind_accept_fd(bind, session, connection_->descriptor_for_libssh()) != SSH_OK) {
     throw Error(Code::unavailable, "SSH on the attach port: {}", ssh_get_error(bind));
   }
   ssh_set_blocking(session, 0);
   install_callbacks();
+  // libssh has its poll handle only once the exchange has begun.
+  int exchanged = ssh_handle_key_exchange(session);
   connection_->start();
-  const int exchanged = co_await connection_->until_done([&] { return ssh_handle_key_exchange(session); }, SSH_AGAIN,
-                                                         kHandshakeLimit, "the SSH handshake");
+  if (exchanged == SSH_AGAIN) {
+    exchanged = co_await connection_->until_done([&] { return ssh_handle_key_exchange(session); }, SSH_AGAIN,
+                                                 kHandshakeLimit, "the SSH handshake");
+  }
   if (exchanged != SSH_OK) throw connection_->broken_error();
   while (!connection_->broken()) co_await connection_->wait_activity();
 }
