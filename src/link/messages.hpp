@@ -3,7 +3,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "describe/describe.hpp"
 
 namespace berth::link {
 
@@ -22,6 +23,12 @@ struct Hello {
   std::string kernel;                   ///< uname release
   std::int64_t uptime_nanoseconds = 0;  ///< CLOCK_BOOTTIME
 };
+
+constexpr auto describe(const Hello*) {
+  using namespace berth::describe;
+  return fields(field<&Hello::version>("Version"), field<&Hello::kernel>("Kernel"),
+                field<&Hello::uptime_nanoseconds>("Uptime"));
+}
 
 /// Verbs of an order.
 namespace verb {
@@ -46,6 +53,13 @@ struct Order {
   std::int64_t time = 0;  ///< nanoseconds since 1970-01-01 UTC
 };
 
+constexpr auto describe(const Order*) {
+  using namespace berth::describe;
+  return fields(field<&Order::verb>("Verb"), field<&Order::session>("Session"), field<&Order::signal>("Signal"),
+                field<&Order::whole_session>("WholeSession"), field<&Order::columns>("Columns"),
+                field<&Order::rows>("Rows"), field<&Order::time>("Time"));
+}
+
 /// Answer to verb::stats; bytes, nanoseconds and counts since the start of the container.
 struct Stats {
   std::uint64_t cpu_nanoseconds = 0;
@@ -57,5 +71,13 @@ struct Stats {
   std::uint64_t read_bytes = 0;
   std::uint64_t written_bytes = 0;
 };
+
+constexpr auto describe(const Stats*) {
+  using namespace berth::describe;
+  return fields(field<&Stats::cpu_nanoseconds>("CPU"), field<&Stats::memory_bytes>("Memory"),
+                field<&Stats::memory_limit_bytes>("MemoryLimit"), field<&Stats::processes>("Processes"),
+                field<&Stats::received_bytes>("Received"), field<&Stats::sent_bytes>("Sent"),
+                field<&Stats::read_bytes>("Read"), field<&Stats::written_bytes>("Written"));
+}
 
 }  // namespace berth::link
