@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -43,6 +44,7 @@ struct CreateOptions {
   bool open_stdin = false;
   bool tty = false;
   bool auto_remove = false;
+  bool remove_unless_started = false;  ///< as `run` wants it: a container whose process never ran goes away
   bool read_only = false;
   bool init = false;
   std::vector<std::pair<std::string, std::string>> tmpfs;  ///< path, mount options
@@ -82,6 +84,9 @@ class Engine {
  public:
   explicit Engine(Paths paths);
   ~Engine();
+
+  /// Called with a line for the user that is not an error, e.g. why software emulation is used.
+  std::function<void(std::string_view)> on_notice;
 
   const Paths& paths() const;
   image::Store& images();

@@ -38,6 +38,7 @@ struct Host {
   std::string error;           ///< why the container or its machine failed, for users
   bool oom_killed = false;
   bool auto_remove = false;
+  bool remove_unless_started = false;  ///< made by `run`: a container whose process never ran goes away
   double cpus = 1;
   std::uint64_t memory_bytes = 0;
   std::string accelerator = "auto";  ///< auto, kvm or tcg as asked
