@@ -1,0 +1,276 @@
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "extraconfig/codec.hpp"
+#include "extraconfig/key_stack.hpp"
+#include "extraconfig/scalar.hpp"
+#include "extraconfig/text.hpp"
+
+namespace berth::extraconfig {
+namespace {
+
+using describe::Kind;
+using describe::Recursion;
+using describe::Type;
+using detail::KeyStack;
+using detail::throw_corrupt;
+
+/// Elements that a source may claim without data for them: a bound on what a short damaged source allocates.
+constexpr std::size_t kElementsWithoutData = 1 << 16;
+constexpr std::int64_t kLongestList = 1 << 20;
+constexpr int kDeepest = 256;
+
+class Decoder {
+ public:
+  Decoder(Source& source, Absent absent) : source_(source), absent_(absent) {}
+
+  /// Whether anything was found for the value.
+  bool value(const Type& type, void* value, const std::string& key, Recursion state);
+
+ private:
+  bool single(const Type& type, void* value, const std::string& key);
+  bool structure(const describe::StructureType& type, void* value, const std::string& key, Recursion state);
+  bool field(const describe::Field& field, void* value, const std::string& parent, const std::string& key,
+             Recursion state);
+  bool list(const describe::ListType& type, void* value, const std::string& key, Recursion state);
+  std::size_t list_size(const std::string& key, std::string_view text);
+  void resize(const describe::ListType& type, void* value, std::size_t size, const std::string& key);
+  bool joined_values(const describe::ListType& type, void* value, const std::string& key, std::size_t size);
+  void elements(const describe::ListType& type, void* value, const std::string& key, std::size_t size,
+                Recursion state);
+  bool map(const describe::MapType& type, void* value, const std::string& key, Recursion state);
+  void entries(const describe::MapType& type, void* value, const std::string& key, const std::string& index,
+               Recursion state);
+  bool pointer(const describe::PointerType& type, void* value, const std::string& key, Recursion state);
+  bool variant(const describe::VariantType& type, void* value, const std::string& key, Recursion state);
+  bool nothing(const Type& type, void* value);
+  bool any_below(const std::string& key);
+  void part(const Type& type, void* value, const std::string& key, Recursion state, bool is_new);
+
+  Source& source_;
+  Absent absent_;
+  KeyStack keys_;
+  std::size_t without_data_ = 0;
+  int nesting_ = 0;
+};
+
+bool Decoder::value(const Type& type, void* value, const std::string& key, Recursion state) {
+  if (state.depth == 0 || state.skip_decode) return false;
+  --state.depth;
+  if (nesting_ == kDeepest) throw_corrupt(key, "nested too deeply");
+  ++nesting_;
+  bool found = false;
+  switch (type.kind()) {
+    case Kind::structure:
+      found = structure(static_cast<const describe::StructureType&>(type), value, key, state);
+      break;
+    case Kind::list:
+      found = list(static_cast<const describe::ListType&>(type), value, key, state);
+      break;
+    case Kind::map:
+      found = map(static_cast<const describe::MapType&>(type), value, key, state);
+      break;
+    case Kind::pointer:
+      found = pointer(static_cast<const describe::PointerType&>(type), value, key, state);
+      break;
+    case Kind::variant:
+      found = variant(static_cast<const describe::VariantType&>(type), value, key, state);
+      break;
+    default:
+      found = single(type, value, key);
+  }
+  --nesting_;
+  return found;
+}
+
+bool Decoder::nothing(const Type& type, void* value) {
+  if (absent_ == Absent::reset) type.reset(value);
+  return false;
+}
+
+bool Decoder::single(const Type& type, void* value, const std::string& key) {
+  const auto text = source_.get(key);
+  if (!text) return nothing(type, value);
+  const std::string_view reason = detail::set_text(type, value, *text);
+  if (!reason.empty()) throw_corrupt(key, reason);
+  return true;
+}
+
+bool Decoder::structure(const describe::StructureType& type, void* value, const std::string& key,
+                        Recursion state) {
+  KeyStack::Level level(keys_);
+  bool found = false;
+  for (const describe::Field& field : type.fields()) {
+    field_key(field, key, level.key());
+    if (level.key().empty()) continue;
+    found |= this->field(field, field.in(value), key, level.key(), field.apply(state));
+  }
+  return found;
+}
+
+bool Decoder::field(const describe::Field& field, void* value, const std::string& parent,
+                    const std::string& key, Recursion state) {
+  if (this->value(*field.type, value, key, state)) return true;
+  if (field.also.empty()) return false;
+  KeyStack::Level level(keys_);
+  second_field_key(field, parent, level.key());
+  return this->value(*field.type, value, level.key(), state);
+}
+
+/// An element or a map's value. A new one that has to have data and has none is damage.
+void Decoder::part(const Type& type, void* value, const std::string& key, Recursion state, bool is_new) {
+  if (this->value(type, value, key, state)) return;
+  if (!is_new || state.depth == 0 || state.skip_decode) return;
+  if (detail::is_scalar(type.kind()) || type.kind() == Kind::time || type.kind() == Kind::variant) {
+    throw_corrupt(key, "the value is missing, but it is listed");
+  }
+  if (++without_data_ > kElementsWithoutData) throw_corrupt(key, "too many listed values are missing");
+}
+
+std::size_t Decoder::list_size(const std::string& key, std::string_view text) {
+  const auto last = read_integer(text);
+  if (!last || *last < -1) throw_corrupt(key, "not the index of a last element");
+  if (*last >= kLongestList) throw_corrupt(key, "a list with too many elements");
+  return static_cast<std::size_t>(*last + 1);
+}
+
+void Decoder::resize(const describe::ListType& type, void* value, std::size_t size, const std::string& key) {
+  if (!type.resize(value, size)) throw_corrupt(key, "the list has a fixed length that is another one");
+}
+
+bool Decoder::list(const describe::ListType& type, void* value, const std::string& key, Recursion state) {
+  const auto text = source_.get(key);
+  const bool scalar = detail::is_scalar(type.element().kind());
+  if (!text) {
+    if (scalar) joined_values(type, value, key, 0);
+    return nothing(type, value);
+  }
+  const std::size_t size = list_size(key, *text);
+  if (scalar && joined_values(type, value, key, size)) return true;
+  elements(type, value, key, size, state);
+  return true;
+}
+
+/// False when there is no joined text.
+bool Decoder::joined_values(const describe::ListType& type, void* value, const std::string& key,
+                            std::size_t size) {
+  KeyStack::Level level(keys_);
+  append_key(key, {}, std::string_view(&kValuesMark, 1), level.key());
+  const auto found = source_.get(level.key());
+  if (!found) return false;
+  const std::string_view text = *found;
+  const auto separators = static_cast<std::size_t>(std::count(text.begin(), text.end(), kSeparator));
+  if (size == 0 || separators + 1 != size)
+    throw_corrupt(level.key(), "not as many values as the list has elements");
+  resize(type, value, size, key);
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    const std::size_t end = std::min(text.find(kSeparator, begin), text.size());
+    const auto reason = detail::set_text(type.element(), type.at(value, i), text.substr(begin, end - begin));
+    if (!reason.empty()) throw_corrupt(level.key(), reason);
+    begin = end + 1;
+  }
+  return true;
+}
+
+void Decoder::elements(const describe::ListType& type, void* value, const std::string& key, std::size_t size,
+                       Recursion state) {
+  const std::size_t kept = std::min(size, type.size(value));
+  KeyStack::Level level(keys_);
+  const bool scalar = detail::is_scalar(type.element().kind());
+  if (type.size(value) > size) resize(type, value, size, key);
+  for (std::size_t i = 0; i < size; ++i) {
+    if (type.size(value) == i) resize(type, value, std::min(size, i + 1 + i / 2), key);
+    append_key(key, "|", std::to_string(i), level.key());
+    // Values of a scalar list are no step of the walk, in this form as in the joined one.
+    part(type.element(), type.at(value, i), level.key(), scalar ? Recursion() : state, i >= kept || scalar);
+  }
+}
+
+bool Decoder::map(const describe::MapType& type, void* value, const std::string& key, Recursion state) {
+  const auto text = source_.get(key);
+  if (!text) return nothing(type, value);
+  if (text->empty()) {
+    type.reset(value);
+  } else {
+    entries(type, value, key, std::string(*text), state);
+  }
+  return true;
+}
+
+void Decoder::entries(const describe::MapType& type, void* value, const std::string& key,
+                      const std::string& index, Recursion state) {
+  const MapValue below = detail::map_value(type.mapped());
+  const bool read_write = detail::is_read_write_style(key);
+  std::vector<std::string> listed;
+  std::string canonical;
+  KeyStack::Level level(keys_);
+  for (const std::string& text : split(index, kSeparator)) {
+    canonical.clear();
+    const auto place = type.place(value, [&](void* map_key) {
+      const auto reason = detail::set_text(type.key(), map_key, unescape_map_key(text, below, read_write));
+      if (!reason.empty())
+        throw_corrupt(key, fmt::format("the map key \"{}\" is {}", printable(text, 128), reason));
+      detail::append_text(type.key(), map_key, canonical);
+    });
+    listed.push_back(canonical);
+    append_key(key, "|", text, level.key());
+    part(type.mapped(), place.mapped, level.key(), state, place.inserted);
+  }
+  std::sort(listed.begin(), listed.end());
+  const auto twice = std::adjacent_find(listed.begin(), listed.end());
+  if (twice != listed.end())
+    throw_corrupt(key, fmt::format("the map key \"{}\" is there twice", printable(*twice, 128)));
+  type.erase_if(value, [&](const void* map_key) {
+    canonical.clear();
+    detail::append_text(type.key(), map_key, canonical);
+    return !std::binary_search(listed.begin(), listed.end(), canonical);
+  });
+}
+
+bool Decoder::pointer(const describe::PointerType& type, void* value, const std::string& key,
+                      Recursion state) {
+  if (!state.follow) return false;
+  const bool was_there = type.get(value) != nullptr;
+  // Asked first, so that a type that contains itself ends where its data ends.
+  if (!any_below(key)) return nothing(type, value);
+  void* target = was_there ? type.get(value) : type.emplace(value);
+  bool found = this->value(type.target(), target, key, state);
+  if (!found && type.target().kind() == Kind::structure && state.depth != 0)
+    found = source_.get(key).has_value();
+  if (!found && (!was_there || absent_ == Absent::reset)) type.reset(value);
+  return found;
+}
+
+bool Decoder::variant(const describe::VariantType& type, void* value, const std::string& key,
+                      Recursion state) {
+  const auto text = source_.get(key);
+  if (!text) return nothing(type, value);
+  const auto names = type.names();
+  const auto found = std::find(names.begin(), names.end(), *text);
+  if (found == names.end()) throw_corrupt(key, "not one of the known alternatives");
+  const auto index = static_cast<std::size_t>(found - names.begin());
+  const bool is_new = type.index(value) != index;
+  KeyStack::Level level(keys_);
+  append_key(key, "|", *found, level.key());
+  part(type.alternative(index), type.emplace(value, index), level.key(), state, is_new);
+  return true;
+}
+
+bool Decoder::any_below(const std::string& key) {
+  const Spellings spellings = spellings_below(key);
+  return source_.any_below(spellings.hidden) || source_.any_below(spellings.read_only) ||
+         source_.any_below(spellings.read_write);
+}
+
+}  // namespace
+
+bool decode(Source& source, const Type& type, void* value, std::string_view prefix, Absent absent) {
+  check_prefix(prefix);
+  return Decoder(source, absent).value(type, value, std::string(prefix), Recursion());
+}
+
+}  // namespace berth::extraconfig

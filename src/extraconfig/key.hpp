@@ -1,0 +1,83 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "describe/type.hpp"
+
+/// Keys. The spelling of a key says who may see and change its value:
+/// without "guestinfo." in front the guest cannot see it ("hidden"), with it and a '/' anywhere the guest can
+/// read it, with it and no '/' the guest can read and write it. Words after '@' are attributes of the value.
+namespace berth::extraconfig {
+
+using describe::Scopes;
+
+inline constexpr std::string_view kGuestPrefix = "guestinfo.";
+/// In front of every visible key of ours; the separator of the key's style follows.
+inline constexpr std::string_view kNamespace = "guestinfo.vice.";
+/// Where the sealing key is stored.
+inline constexpr std::string_view kSealingKeyName = "guestinfo.ovfEnv";
+inline constexpr char kSeparator = '|';
+inline constexpr char kValuesMark = '~';
+
+/// Whether the guest may see the key.
+bool guest_visible(std::string_view key);
+/// Whether the guest may change it.
+bool guest_writable(std::string_view key);
+/// Whether its value is to be sealed.
+bool is_secret(std::string_view key);
+bool is_non_persistent(std::string_view key);
+
+/// The scopes a field without its own takes from the key it is in: hidden keys also have one of read_only and
+/// read_write, as the format's inheritance has it.
+Scopes inherited_scopes(std::string_view key);
+
+/// What the key is in fact: exactly one of hidden, read_only, read_write, and its attributes.
+Scopes scopes_of(std::string_view key);
+
+/// The key of a part `name` with these scopes in `parent`; empty when the scopes allow none (invalid ones,
+/// and hidden with non-persistent). Replaces `key`, whose memory is used again.
+void make_key(Scopes scopes, std::string_view parent, std::string_view name, std::string& key);
+std::string make_key(Scopes scopes, std::string_view parent, std::string_view name);
+
+/// The key of a described field in `parent`; empty when the field has none there.
+void field_key(const describe::Field& field, std::string_view parent, std::string& key);
+/// The same for the field's second spelling.
+void second_field_key(const describe::Field& field, std::string_view parent, std::string& key);
+
+/// Adds `separator` (may be empty) and `value` in front of the attributes of `parent`.
+void append_key(std::string_view parent, std::string_view separator, std::string_view value,
+                std::string& key);
+std::string append_key(std::string_view parent, std::string_view separator, std::string_view value);
+
+/// Puts `prefix` between the namespace and the rest of a visible key, so that a part of a configuration is
+/// read as if it were the whole. Throws invalid-argument for a key that is not in the namespace.
+std::string inject_prefix(std::string_view prefix, std::string_view key);
+
+/// Throws invalid-argument for a visible prefix outside the namespace: it would be overwritten.
+void check_prefix(std::string_view prefix);
+
+/// The three spellings that begin every key below `parent`: hidden, read-only, read-write.
+struct Spellings {
+  std::string hidden;
+  std::string read_only;
+  std::string read_write;
+};
+Spellings spellings_below(std::string_view parent);
+
+/// What follows the text of a map key within the keys of the map's values; decides which texts are safe.
+enum class MapValue {
+  leaf,       ///< nothing
+  appended,   ///< more '|' parts
+  rewritten,  ///< parts of structures: '.' and '/' are exchanged in the whole key
+};
+
+/// The text under which a map key appears in keys and in the index. A text that would be torn, cut or
+/// rewritten is written as '%' followed by the text with each of | . / @ ~ % as %XX; all others stand for
+/// themselves.
+std::string escape_map_key(std::string_view text, MapValue value, bool read_write_style);
+/// The reverse; a text that escape_map_key would not have made stands for itself.
+std::string unescape_map_key(std::string_view text, MapValue value, bool read_write_style);
+
+}  // namespace berth::extraconfig

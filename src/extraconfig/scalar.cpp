@@ -1,0 +1,171 @@
+#include "extraconfig/scalar.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/text.hpp"
+#include "extraconfig/text.hpp"
+
+namespace berth::extraconfig::detail {
+namespace {
+
+using describe::Kind;
+
+template <typename T>
+const T& as(const describe::Type& type) {
+  return static_cast<const T&>(type);
+}
+
+bool append_enumerator(const describe::EnumerationType& type, const void* value, std::string& text) {
+  const std::int64_t number = type.get(value);
+  if (type.stored_as_number()) {
+    append_integer(number, text);
+    return true;
+  }
+  const auto all = type.enumerators();
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.number == number; });
+  if (found == all.end()) return false;
+  text += found->name;
+  return true;
+}
+
+std::string_view set_enumerator(const describe::EnumerationType& type, void* value, std::string_view text) {
+  const auto number = type.stored_as_number() ? read_integer(text) : std::nullopt;
+  const auto all = type.enumerators();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const auto& one) {
+    return type.stored_as_number() ? one.number == number : one.name == text;
+  });
+  if (found == all.end()) return "not one of the known values";
+  type.set(value, found->number);
+  return {};
+}
+
+std::string_view set_bytes(const describe::BytesType& type, void* value, std::string_view text) {
+  const auto bytes = read_base64(text);
+  if (!bytes) return "not base64";
+  return type.set(value, *bytes) ? "" : "bytes of the wrong length or content";
+}
+
+bool has_structure(const describe::Type& type, std::vector<const describe::Type*>& open) {
+  if (std::find(open.begin(), open.end(), &type) != open.end()) return false;
+  open.push_back(&type);
+  switch (type.kind()) {
+    case Kind::structure:
+    case Kind::variant:
+      return true;
+    case Kind::list:
+      return has_structure(as<describe::ListType>(type).element(), open);
+    case Kind::map:
+      return has_structure(as<describe::MapType>(type).mapped(), open);
+    case Kind::pointer:
+      return has_structure(as<describe::PointerType>(type).target(), open);
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+bool is_scalar(Kind kind) {
+  switch (kind) {
+    case Kind::boolean:
+    case Kind::integer:
+    case Kind::unsigned_integer:
+    case Kind::floating:
+    case Kind::text:
+    case Kind::enumeration:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool append_text(const describe::Type& type, const void* value, std::string& text) {
+  switch (type.kind()) {
+    case Kind::boolean:
+      text += boolean_text(as<describe::BooleanType>(type).get(value));
+      return true;
+    case Kind::integer:
+      append_integer(as<describe::IntegerType>(type).get(value), text);
+      return true;
+    case Kind::unsigned_integer:
+      append_unsigned(as<describe::UnsignedType>(type).get(value), text);
+      return true;
+    case Kind::floating:
+      append_floating(as<describe::FloatingType>(type).get(value), text);
+      return true;
+    case Kind::text:
+      text += as<describe::TextType>(type).get(value);
+      return true;
+    case Kind::enumeration:
+      return append_enumerator(as<describe::EnumerationType>(type), value, text);
+    case Kind::time:
+      return append_time(as<describe::TimeType>(type).get(value), text);
+    case Kind::bytes:
+      append_base64(as<describe::BytesType>(type).get(value), text);
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string_view set_text(const describe::Type& type, void* value, std::string_view text) {
+  switch (type.kind()) {
+    case Kind::boolean: {
+      const auto read = read_boolean(text);
+      if (!read) return "not true or false";
+      as<describe::BooleanType>(type).set(value, *read);
+      return {};
+    }
+    case Kind::integer: {
+      const auto read = read_integer(text);
+      if (!read) return "not a whole number of 64 bits";
+      return as<describe::IntegerType>(type).set(value, *read) ? "" : "a number too large for its type";
+    }
+    case Kind::unsigned_integer: {
+      const auto read = read_unsigned(text);
+      if (!read) return "not a whole positive number of 64 bits";
+      return as<describe::UnsignedType>(type).set(value, *read) ? "" : "a number too large for its type";
+    }
+    case Kind::floating: {
+      const auto read = read_floating(text);
+      if (!read) return "not a number";
+      return as<describe::FloatingType>(type).set(value, *read) ? "" : "a number too large for its type";
+    }
+    case Kind::text:
+      as<describe::TextType>(type).set(value, text);
+      return {};
+    case Kind::enumeration:
+      return set_enumerator(as<describe::EnumerationType>(type), value, text);
+    case Kind::time: {
+      auto read = read_time(text);
+      if (!read) return "not a time";
+      as<describe::TimeType>(type).set(value, *std::move(read));
+      return {};
+    }
+    case Kind::bytes:
+      return set_bytes(as<describe::BytesType>(type), value, text);
+    default:
+      return "not a single value";
+  }
+}
+
+MapValue map_value(const describe::Type& mapped) {
+  std::vector<const describe::Type*> open;
+  if (has_structure(mapped, open)) return MapValue::rewritten;
+  const describe::Type* type = &mapped;
+  while (type->kind() == Kind::pointer) type = &as<describe::PointerType>(*type).target();
+  return type->kind() == Kind::list || type->kind() == Kind::map ? MapValue::appended : MapValue::leaf;
+}
+
+bool is_read_write_style(std::string_view key) {
+  return guest_writable(key);
+}
+
+void throw_corrupt(std::string_view key, std::string_view reason) {
+  throw Error(Code::corrupt, "key \"{}\": {}", printable(key, 512), reason);
+}
+
+}  // namespace berth::extraconfig::detail
