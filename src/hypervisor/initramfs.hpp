@@ -12,7 +12,8 @@ namespace berth::hypervisor {
 
 /// What the guest loads at boot, before anything else; dependencies are added from modules.dep. Each module
 /// costs boot time, so what only some containers use is not here.
-inline constexpr std::array<std::string_view, 10> kBootModules{
+inline constexpr std::array<std::string_view, 11> kBootModules{
+    "crc32c_generic",  // what libcrc32c asks for by alias, which modules.dep does not tell
     "virtio_pci",      // the bus all devices are on
     "virtio_console",  // the three ports
     "pvpanic-pci",     // tells the host of a panic
@@ -36,7 +37,8 @@ struct InitramfsSpec {
 std::string make_initramfs(const InitramfsSpec& spec);
 
 /// The archive as a file in `cache`, made when there is none for these inputs (identified by kernel release
-/// and each file's path, size and mtime). Callers at the same time make it once. The file has mode 0444.
+/// and each file's path, inode, size and mtime). Callers at the same time make it once. The file has mode
+/// 0444.
 std::filesystem::path cached_initramfs(const InitramfsSpec& spec, const std::filesystem::path& cache);
 
 /// `names` and all they need, each once, in an order they can be loaded in: paths below kernel.modules.

@@ -15,7 +15,7 @@ namespace berth::hypervisor {
 /// Whether KVM runs our kernel on this host.
 struct KvmAnswer {
   bool usable = false;
-  std::string reason;   ///< one sentence
+  std::string reason;   ///< one sentence without a full stop
   std::string kernel;   ///< the guest kernel's release
   std::string boot_id;  ///< of the host's boot that the answer holds for
   std::string qemu_version;
@@ -39,16 +39,20 @@ class KvmProbe {
   };
   KvmProbe(Hypervisor& hypervisor, const Clock& clock, Settings settings);
 
-  /// The kept answer when there is one for this kernel, QEMU and host boot, else that of a new boot. Never
-  /// throws because KVM does not work; done soon after the limit.
+  /// The kept answer when there is one for this kernel, QEMU and host boot, else that of a new boot. A KVM
+  /// that does not work is an answer; what else keeps a machine from starting (no memory, no kernel) is
+  /// thrown.
   Task<KvmAnswer> ask();
-  /// A new boot whatever is kept.
+  /// A new boot whatever is kept. Done soon after the limit.
   Task<KvmAnswer> ask_again();
   /// The kept answer only.
   std::optional<KvmAnswer> kept() const;
 
  private:
-  Task<KvmAnswer> boot();
+  /// What is known without a boot: why the device cannot be used, or nothing.
+  std::optional<std::string> device_problem() const;
+  Task<> boot();
+  KvmAnswer make_answer(bool usable, std::string reason) const;
   std::filesystem::path file() const;
 
   Hypervisor& hypervisor_;

@@ -2,36 +2,39 @@
 
 #include <array>
 #include <filesystem>
+#include <optional>
 #include <string>
-#include <vector>
 
-#include "base/error.hpp"
 #include "base/process.hpp"
 #include "hypervisor/hypervisor.hpp"
 
 namespace berth::hypervisor::qemu {
 
-/// QEMU's ends of its channels, descriptors of the caller.
+/// What QEMU is given as open descriptors, all of the caller. It opens no path of ours itself, so that it may
+/// run as a user who cannot reach them.
 struct Channels {
   int monitor = -1;
   int console = -1;
   std::array<int, kPortCount> ports{-1, -1, -1};
+  int kernel = -1;
+  int initramfs = -1;
   int standard_error = -1;
 };
 
-/// The command line that starts a stopped machine (-S) which QMP then continues. Pure but for the group of
-/// `kvm_device`, which is looked up when credentials and KVM are asked for.
-/// Throws Code::invalid_argument for a spec that cannot be.
+/// The command line of a machine that stands still until QMP's `cont`; MachineSpec::kernel and initramfs are
+/// not used. `kvm_group` is the group of /dev/kvm. Throws Code::invalid_argument for a spec that cannot be.
 ProcessSpec make_process_spec(const MachineSpec& spec, const std::filesystem::path& program,
-                              const Channels& channels, const std::filesystem::path& kvm_device = "/dev/kvm");
+                              const Channels& channels, std::optional<gid_t> kvm_group = std::nullopt);
 
 /// What the guest kernel is told.
 std::string kernel_command_line(const MachineSpec& spec);
 
-/// "tcp:127.0.0.1:8080-:80", checked.
+/// How QEMU's user network names a forward: "tcp:127.0.0.1:8080-:80". Throws invalid-argument, unsupported.
 std::string forward_rule(const PortForward& forward);
+/// The same without the guest's side, as hostfwd_remove wants it.
+std::string forward_key(const PortForward& forward);
 
-/// The Error for a QEMU that ended before it ran, from what it wrote to standard error.
-Error start_error(const std::string& error_output, const ExitStatus& exit);
+/// The name of disk number `index` in QMP.
+std::string disk_id(std::size_t index);
 
 }  // namespace berth::hypervisor::qemu

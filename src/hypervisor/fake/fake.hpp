@@ -1,0 +1,86 @@
+#pragma once
+
+#include <array>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+#include "hypervisor/hypervisor.hpp"
+
+namespace berth::hypervisor {
+
+/// The guest's side of a fake machine: the test plays the guest with it. It may outlive the machine.
+class FakeGuest {
+ public:
+  FakeGuest(const asio::any_io_executor& executor, MachineSpec spec);
+
+  const MachineSpec& spec() const { return spec_; }
+  /// The guest's end of a port, non-blocking; each can be taken once. Ends when the machine ends.
+  UniqueFd take_port(Port port);
+  /// The disk's descriptor, or -1 when there is no such disk.
+  int disk(std::string_view serial) const;
+
+  /// Each ends the machine in that way; later ones have no effect.
+  void power_off() { end(MachineEnd::Reason::powered_off); }
+  void panic(std::string detail) { end(MachineEnd::Reason::panicked, std::move(detail)); }
+  void reset() { end(MachineEnd::Reason::reset); }
+  void fail(std::string detail) { end(MachineEnd::Reason::failed, std::move(detail)); }
+
+  void write_console(std::string_view bytes);
+
+  bool running() const { return !end_.has_value(); }
+  bool paused() const { return paused_; }
+  unsigned power_button_presses() const { return power_button_presses_; }
+  unsigned nmis() const { return nmis_; }
+  const std::vector<PortForward>& forwards() const { return spec_.forwards; }
+  /// Called from the loop when the power button is pressed.
+  std::function<void()> on_power_button;
+  /// What Machine::statistics answers.
+  MachineStatistics statistics;
+
+ private:
+  friend class FakeMachine;
+  friend class FakeHypervisor;
+  void end(MachineEnd::Reason reason, std::string detail = {});
+
+  MachineSpec spec_;
+  std::vector<UniqueFd> disks_;
+  std::array<UniqueFd, kPortCount> host_ports_;
+  std::array<UniqueFd, kPortCount> guest_ports_;
+  /// Duplicates by which the streams are ended whoever holds the ends.
+  std::array<UniqueFd, kPortCount> enders_;
+  std::string console_;
+  bool paused_ = false;
+  unsigned power_button_presses_ = 0;
+  unsigned nmis_ = 0;
+  Event ended_;
+  std::optional<MachineEnd> end_;
+  std::function<void(const PortForward&)> reserve_;
+};
+
+/// Machines without a process, for tests of what uses machines.
+class FakeHypervisor final : public Hypervisor {
+ public:
+  Task<std::unique_ptr<Machine>> start(MachineSpec spec) override;
+
+  /// Called from the loop with each new machine's guest, before start() returns.
+  std::function<void(std::shared_ptr<FakeGuest>)> on_start;
+  /// The next start throws it.
+  void fail_next_start(Error error) { failure_ = std::move(error); }
+  /// All that were started, also ended ones.
+  const std::vector<std::shared_ptr<FakeGuest>>& guests() const { return guests_; }
+
+ private:
+  void check_free(const PortForward& forward) const;
+
+  std::vector<std::shared_ptr<FakeGuest>> guests_;
+  std::optional<Error> failure_;
+};
+
+}  // namespace berth::hypervisor

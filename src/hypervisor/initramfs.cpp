@@ -1,0 +1,180 @@
+#include "hypervisor/initramfs.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <set>
+#include <system_error>
+
+#include "base/error.hpp"
+#include "base/files.hpp"
+#include "base/io.hpp"
+#include "base/text.hpp"
+
+namespace berth::hypervisor {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::chrono::milliseconds kBuildLimit{60'000};
+/// Changes whenever the archive made from the same inputs would differ.
+constexpr std::string_view kLayout = "1";
+
+/// Writes the "newc" format of cpio, Documentation/driver-api/early-userspace/buffer-format.rst.
+class CpioWriter {
+ public:
+  void add_folder(std::string_view name) { add(name, S_IFDIR | 0755, {}, 0); }
+  void add_file(std::string_view name, mode_t permissions, std::string_view content) {
+    add(name, S_IFREG | permissions, content, 0);
+  }
+  void add_character_device(std::string_view name, mode_t permissions, dev_t device) {
+    add(name, S_IFCHR | permissions, {}, device);
+  }
+  std::string finish() && {
+    add("TRAILER!!!", 0, {}, 0);
+    return std::move(archive_);
+  }
+
+ private:
+  void add(std::string_view name, mode_t mode, std::string_view content, dev_t device) {
+    if (content.size() > UINT32_MAX) throw Error(Code::capacity, "{} is too large for an initramfs", name);
+    const unsigned links = S_ISDIR(mode) ? 2 : 1;
+    archive_ += "070701";
+    // inode, mode, uid, gid, links, mtime, size, device of the file (2), device it stands for (2), name size,
+    // checksum
+    for (const std::size_t field :
+         {std::size_t{next_inode_++}, std::size_t{mode}, std::size_t{0}, std::size_t{0}, std::size_t{links},
+          std::size_t{0}, content.size(), std::size_t{0}, std::size_t{0}, std::size_t{::major(device)},
+          std::size_t{::minor(device)}, name.size() + 1, std::size_t{0}}) {
+      fmt::format_to(std::back_inserter(archive_), "{:08X}", field);
+    }
+    archive_.append(name).push_back('\0');
+    pad();
+    archive_.append(content);
+    pad();
+  }
+  void pad() { archive_.resize((archive_.size() + 3) / 4 * 4, '\0'); }
+
+  std::string archive_;
+  unsigned next_inode_ = 1;
+};
+
+/// modprobe takes '-' and '_' in module names for the same.
+std::string plain_name(std::string_view path) {
+  std::string name = fs::path(path).filename().string();
+  name.resize(std::min(name.find(".ko"), name.size()));
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+/// Module name -> its line of modules.dep: its file and all it needs, the most basic last.
+std::map<std::string, std::vector<std::string>> read_dependencies(const fs::path& folder) {
+  std::map<std::string, std::vector<std::string>> result;
+  const std::string text = read_file(folder / "modules.dep");
+  for (const std::string& line : split(text, '\n')) {
+    const std::size_t colon = line.find(':');
+    if (colon == std::string::npos) continue;
+    std::vector<std::string> files{line.substr(0, colon)};
+    for (std::string& file : split(trim(std::string_view(line).substr(colon + 1)), ' ')) {
+      if (!file.empty()) files.push_back(std::move(file));
+    }
+    result.emplace(plain_name(files.front()), std::move(files));
+  }
+  return result;
+}
+
+std::set<std::string> read_built_in(const fs::path& folder) {
+  std::set<std::string> result;
+  const std::string text = find_file(folder / "modules.builtin").value_or("");
+  for (const std::string& line : split(text, '\n')) result.insert(plain_name(line));
+  return result;
+}
+
+/// One line that changes when the file does.
+std::string fingerprint(const fs::path& path) {
+  struct stat status {};
+  check(::stat(path.c_str(), &status), path.string());
+  return fmt::format("{} {} {} {}.{:09}\n", path.string(), status.st_ino, status.st_size,
+                     status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
+}
+
+/// FNV-1a; the inputs are our own, nobody gains from a collision.
+std::uint64_t hash(std::string_view text) {
+  std::uint64_t value = 0xcbf29ce484222325;
+  for (const unsigned char c : text) value = (value ^ c) * 0x100000001b3;
+  return value;
+}
+
+std::string cache_key(const InitramfsSpec& spec) {
+  std::string key = fmt::format("layout {}\nkernel {}\n", kLayout, spec.kernel.release);
+  key += fingerprint(spec.init);
+  key += fingerprint(spec.kernel.modules / "modules.dep");
+  for (const fs::path& module : resolve_modules(spec.kernel, spec.modules)) {
+    key += fingerprint(spec.kernel.modules / module);
+  }
+  return key;
+}
+
+std::string read_module(const fs::path& path) {
+  if (path.extension() != ".ko") {
+    throw Error(Code::unsupported,
+                "the kernel module {} is compressed; use Debian's kernel, whose modules are not",
+                path.string());
+  }
+  return read_file(path);
+}
+
+}  // namespace
+
+std::vector<fs::path> resolve_modules(const GuestKernel& kernel, const std::vector<std::string_view>& names) {
+  const auto dependencies = read_dependencies(kernel.modules);
+  const auto built_in = read_built_in(kernel.modules);
+  std::vector<fs::path> order;
+  std::set<std::string> seen;
+  for (const std::string_view name : names) {
+    const auto module = dependencies.find(plain_name(name));
+    if (module == dependencies.end()) {
+      if (built_in.contains(plain_name(name))) continue;
+      throw Error(Code::not_found, "the kernel {} has no module {}; use one of linux-image-cloud-amd64",
+                  kernel.release, name);
+    }
+    for (auto file = module->second.rbegin(); file != module->second.rend(); ++file) {
+      if (seen.insert(*file).second) order.emplace_back(*file);
+    }
+  }
+  return order;
+}
+
+std::string make_initramfs(const InitramfsSpec& spec) {
+  CpioWriter archive;
+  archive.add_folder("dev");
+  archive.add_character_device("dev/console", 0600, ::makedev(5, 1));
+  archive.add_file("init", 0755, read_file(spec.init));
+  archive.add_folder("modules");
+  std::string order;
+  unsigned number = 0;
+  for (const fs::path& module : resolve_modules(spec.kernel, spec.modules)) {
+    const std::string name = fmt::format("{:02}-{}", number++, module.filename().string());
+    archive.add_file("modules/" + name, 0444, read_module(spec.kernel.modules / module));
+    order += name + "\n";
+  }
+  archive.add_file("modules/order", 0444, order);
+  return std::move(archive).finish();
+}
+
+fs::path cached_initramfs(const InitramfsSpec& spec, const fs::path& cache) {
+  const fs::path path =
+      cache / fmt::format("initramfs-{}-{:016x}", spec.kernel.release, hash(cache_key(spec)));
+  std::error_code ignored;
+  if (fs::exists(path, ignored)) return path;
+  make_directories(cache);
+  const FileLock lock = FileLock::acquire(cache / "initramfs.lock", kBuildLimit, "the initramfs");
+  if (!fs::exists(path, ignored)) write_file_atomically(path, make_initramfs(spec), 0444);
+  return path;
+}
+
+}  // namespace berth::hypervisor

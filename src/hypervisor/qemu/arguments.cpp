@@ -1,0 +1,270 @@
+#include "hypervisor/qemu/arguments.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <linux/capability.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/ids.hpp"
+#include "base/text.hpp"
+
+namespace berth::hypervisor::qemu {
+namespace {
+
+constexpr unsigned kMostCpus = 255;
+constexpr std::size_t kMostDisks = 24;  // with the other devices they fit one PCI bus
+constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
+/// Below this the distribution's kernel does not come up.
+constexpr std::uint64_t kLeastMemoryMiB = 96;
+constexpr std::uint64_t kMostMemoryMiB = std::uint64_t{4} << 20;
+constexpr std::size_t kMostSerial = 20;             // VIRTIO_BLK_ID_BYTES
+constexpr std::size_t kMostKernelArguments = 1024;  // COMMAND_LINE_SIZE is 2048
+constexpr int kFirstPrivilegedFree = 1024;          // net.ipv4.ip_unprivileged_port_start
+
+/// The options cost nothing where they do not help; bench/boot-options.sh tells what each saves.
+constexpr std::string_view kMachine =
+    "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,smm=off,dump-guest-core=off,mem-merge=off";
+constexpr std::string_view kTcg = "tcg,tb-size=64";
+constexpr std::string_view kTcgCpu = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq,+rdrand,+rdseed";
+constexpr std::string_view kSandbox =
+    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+constexpr std::string_view kKernelArguments =
+    "console=ttyS0 quiet panic=-1 8250.nr_uarts=1 random.trust_cpu=on";
+/// Software emulation has no speculation to guard against, and one machine's addresses are no secret to
+/// itself.
+constexpr std::string_view kTcgKernelArguments = "no_timer_check tsc=reliable mitigations=off nokaslr";
+
+std::uint64_t memory_mib(const MachineSpec& spec) {
+  return spec.memory_bytes / kMiB + (spec.memory_bytes % kMiB != 0 ? 1 : 0);
+}
+
+bool is_one_line(std::string_view text) {
+  return std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+}
+
+bool is_serial(std::string_view serial) {
+  constexpr std::string_view kAllowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+  return !serial.empty() && serial.size() <= kMostSerial &&
+         serial.find_first_not_of(kAllowed) == std::string_view::npos;
+}
+
+/// Six pairs of hex digits, and not a multicast address.
+bool is_mac(std::string_view mac) {
+  constexpr std::string_view kHex = "0123456789abcdefABCDEF";
+  if (mac.size() != 17) return false;
+  for (std::size_t i = 0; i < mac.size(); ++i) {
+    const bool ok = i % 3 == 2 ? mac[i] == ':' : kHex.find(mac[i]) != std::string_view::npos;
+    if (!ok) return false;
+  }
+  return (std::stoi(std::string(mac.substr(0, 2)), nullptr, 16) & 1) == 0;
+}
+
+void check_disks(const std::vector<Disk>& disks) {
+  if (disks.size() > kMostDisks) {
+    throw Error(Code::invalid_argument, "{} disks are too many for one machine: at most {}", disks.size(),
+                kMostDisks);
+  }
+  std::set<std::string_view> serials;
+  for (const Disk& disk : disks) {
+    if (!is_serial(disk.serial)) {
+      throw Error(Code::invalid_argument, "disk serial \"{}\": 1 to {} characters of A-Z a-z 0-9 . _ -",
+                  printable(disk.serial), kMostSerial);
+    }
+    if (disk.fd < 0) throw Error(Code::invalid_argument, "disk {} is not open", disk.serial);
+    if (!serials.insert(disk.serial).second) {
+      throw Error(Code::invalid_argument, "disk serial \"{}\" is there twice", disk.serial);
+    }
+  }
+}
+
+void check_spec(const MachineSpec& spec) {
+  if (!is_valid_name(spec.name)) {
+    throw Error(Code::invalid_argument, "\"{}\" is no name for a machine", printable(spec.name));
+  }
+  if (spec.cpus < 1 || spec.cpus > kMostCpus) {
+    throw Error(Code::invalid_argument, "{} CPUs: a machine has 1 to {}", spec.cpus, kMostCpus);
+  }
+  if (memory_mib(spec) < kLeastMemoryMiB || memory_mib(spec) > kMostMemoryMiB) {
+    throw Error(Code::invalid_argument, "{} of memory: a machine has at least {}MiB and at most {}MiB",
+                format_binary_size(spec.memory_bytes), kLeastMemoryMiB, kMostMemoryMiB);
+  }
+  if (!is_one_line(spec.kernel_arguments) || spec.kernel_arguments.size() > kMostKernelArguments) {
+    throw Error(Code::invalid_argument, "kernel arguments: one line of at most {} bytes",
+                kMostKernelArguments);
+  }
+  check_disks(spec.disks);
+  if (!spec.user_network && !spec.forwards.empty()) {
+    throw Error(Code::invalid_argument, "a machine without a network has no ports to forward");
+  }
+  if (spec.user_network && !is_mac(spec.mac)) {
+    throw Error(Code::invalid_argument, "\"{}\" is no MAC address of one machine", printable(spec.mac));
+  }
+}
+
+/// Collects the words of the command line and the descriptors that it names.
+class CommandLine {
+ public:
+  explicit CommandLine(ProcessSpec& process) : process_(process) {}
+
+  void add(std::string_view word) { process_.arguments.emplace_back(word); }
+  void add(std::string_view option, std::string value) {
+    add(option);
+    process_.arguments.push_back(std::move(value));
+  }
+  /// The number that `fd` has in QEMU.
+  int pass(int fd) {
+    process_.descriptors.emplace_back(fd, next_);
+    return next_++;
+  }
+
+ private:
+  ProcessSpec& process_;
+  int next_ = 3;
+};
+
+void add_machine(CommandLine& line, const MachineSpec& spec) {
+  const bool kvm = spec.accelerator == Accelerator::kvm;
+  line.add("-name", spec.name);
+  line.add("-nodefaults");
+  line.add("-no-user-config");
+  line.add("-display", "none");
+  line.add("-no-reboot");
+  line.add("-S");
+  line.add("-msg", "timestamp=off");
+  line.add("-sandbox", std::string(kSandbox));
+  line.add("-machine", std::string(kMachine));
+  line.add("-accel", kvm ? "kvm" : std::string(kTcg));
+  line.add("-cpu", kvm ? "host" : std::string(kTcgCpu));
+  line.add("-smp", fmt::format("cpus={0},sockets=1,cores={0},threads=1", spec.cpus));
+  line.add("-m", fmt::format("{}M", memory_mib(spec)));
+}
+
+/// QEMU opens these by path only; the link in /proc leads to the open file whatever folder it is in.
+void add_kernel(CommandLine& line, const MachineSpec& spec, const Channels& channels) {
+  line.add("-kernel", fmt::format("/proc/self/fd/{}", line.pass(channels.kernel)));
+  line.add("-initrd", fmt::format("/proc/self/fd/{}", line.pass(channels.initramfs)));
+  line.add("-append", kernel_command_line(spec));
+}
+
+void add_channel(CommandLine& line, std::string_view id, int fd) {
+  line.add("-chardev", fmt::format("socket,id={},fd={}", id, line.pass(fd)));
+}
+
+void add_channels(CommandLine& line, const Channels& channels) {
+  add_channel(line, "monitor", channels.monitor);
+  line.add("-mon", "chardev=monitor,mode=control");
+  add_channel(line, "console", channels.console);
+  line.add("-serial", "chardev:console");
+  line.add("-device",
+           fmt::format("virtio-serial-pci,id=ports,max_ports={},disable-legacy=on", kPortCount + 1));
+  for (const Port port : {Port::control, Port::output, Port::attach}) {
+    const std::string_view name = to_string(port);
+    add_channel(line, name, channels.ports[static_cast<std::size_t>(port)]);
+    line.add("-device", fmt::format("virtserialport,bus=ports.0,nr={},chardev={},name=berth.{}",
+                                    static_cast<unsigned>(port) + 1, name, name));
+  }
+}
+
+/// The host's page cache holds writes until the guest asks for a flush, which reaches the host's disk: what
+/// the guest has synced survives. Freed blocks become holes. A full host disk is an I/O error in the guest;
+/// QEMU's default would be to stop the machine for good.
+void add_disk(CommandLine& line, const Disk& disk, std::size_t index) {
+  const int fd = line.pass(disk.fd);
+  line.add("-add-fd", fmt::format("fd={},set={}", fd, index));
+  std::string file =
+      fmt::format("driver=file,node-name={}-file,filename=/dev/fdset/{}", disk_id(index), index);
+  // A lock is held by the open file, and readers share theirs by descriptor: it would tell nothing.
+  file += disk.read_only ? ",read-only=on,locking=off" : ",discard=unmap";
+  line.add("-blockdev", std::move(file));
+  std::string device = fmt::format("virtio-blk-pci,id={},drive={}-file,serial={},disable-legacy=on",
+                                   disk_id(index), disk_id(index), disk.serial);
+  if (!disk.read_only) device += ",discard=on,werror=report,rerror=report";
+  line.add("-device", std::move(device));
+}
+
+void add_network(CommandLine& line, const MachineSpec& spec) {
+  std::string user = fmt::format("user,id=net0,ipv6=off,net={}/{},host={},dns={},dhcpstart={}", "10.0.2.0",
+                                 UserNetwork::prefix_length, UserNetwork::gateway, UserNetwork::resolver,
+                                 UserNetwork::guest);
+  for (const PortForward& forward : spec.forwards) user += ",hostfwd=" + forward_rule(forward);
+  line.add("-netdev", std::move(user));
+  line.add("-device", fmt::format("virtio-net-pci,netdev=net0,mac={},romfile=,disable-legacy=on", spec.mac));
+}
+
+Credentials complete_credentials(const MachineSpec& spec, std::optional<gid_t> kvm_group) {
+  Credentials credentials = *spec.credentials;
+  if (spec.accelerator == Accelerator::kvm && kvm_group) credentials.groups.push_back(*kvm_group);
+  const bool privileged =
+      std::any_of(spec.forwards.begin(), spec.forwards.end(),
+                  [](const PortForward& forward) { return forward.host_port < kFirstPrivilegedFree; });
+  if (privileged) credentials.ambient_capabilities.push_back(CAP_NET_BIND_SERVICE);
+  return credentials;
+}
+
+}  // namespace
+
+std::string disk_id(std::size_t index) {
+  return fmt::format("disk{}", index);
+}
+
+std::string forward_key(const PortForward& forward) {
+  in_addr address{};
+  if (::inet_pton(AF_INET, forward.host_address.c_str(), &address) != 1) {
+    const bool is_ipv6 = forward.host_address.find(':') != std::string::npos;
+    throw Error(
+        is_ipv6 ? Code::unsupported : Code::invalid_argument,
+        "cannot forward from \"{}\": user networking forwards from numeric IPv4 addresses of this host",
+        printable(forward.host_address));
+  }
+  if (forward.host_port == 0 || forward.guest_port == 0) {
+    throw Error(Code::invalid_argument, "port 0 cannot be forwarded");
+  }
+  const std::string_view protocol = forward.protocol == PortForward::Protocol::tcp ? "tcp" : "udp";
+  return fmt::format("{}:{}:{}", protocol, forward.host_address, forward.host_port);
+}
+
+std::string forward_rule(const PortForward& forward) {
+  return fmt::format("{}-:{}", forward_key(forward), forward.guest_port);
+}
+
+std::string kernel_command_line(const MachineSpec& spec) {
+  std::string line(kKernelArguments);
+  if (spec.accelerator == Accelerator::tcg) line.append(" ").append(kTcgKernelArguments);
+  if (!spec.kernel_arguments.empty()) line.append(" ").append(spec.kernel_arguments);
+  return line;
+}
+
+ProcessSpec make_process_spec(const MachineSpec& spec, const std::filesystem::path& program,
+                              const Channels& channels, std::optional<gid_t> kvm_group) {
+  check_spec(spec);
+  ProcessSpec process;
+  process.program = program;
+  process.environment = {{"LANG=C"}};
+  process.directory = "/";
+  process.standard_error = channels.standard_error;
+  process.new_session = true;
+  process.parent_death_signal = SIGKILL;
+  process.no_new_privileges = true;
+  if (spec.credentials) process.credentials = complete_credentials(spec, kvm_group);
+
+  CommandLine line(process);
+  add_machine(line, spec);
+  add_kernel(line, spec, channels);
+  add_channels(line, channels);
+  line.add("-device", "pvpanic-pci");
+  line.add("-device", "virtio-rng-pci,disable-legacy=on");
+  line.add("-device", "virtio-balloon-pci,free-page-reporting=on,deflate-on-oom=on,disable-legacy=on");
+  for (std::size_t i = 0; i < spec.disks.size(); ++i) add_disk(line, spec.disks[i], i);
+  if (spec.user_network) add_network(line, spec);
+  return process;
+}
+
+}  // namespace berth::hypervisor::qemu

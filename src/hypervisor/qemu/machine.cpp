@@ -1,0 +1,323 @@
+#include "hypervisor/qemu/machine.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include <boost/asio/this_coro.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+
+#include "base/error.hpp"
+#include "base/io.hpp"
+#include "base/log.hpp"
+#include "hypervisor/qemu/arguments.hpp"
+#include "hypervisor/qemu/outcome.hpp"
+#include "hypervisor/qemu/qmp.hpp"
+#include "hypervisor/qemu/statistics.hpp"
+#include "hypervisor/qemu/tail.hpp"
+
+namespace berth::hypervisor::qemu {
+namespace json = boost::json;
+namespace {
+
+/// From the spawn to an answering monitor; a busy host takes long to set up a machine of much memory.
+constexpr Milliseconds kStartLimit{30'000};
+/// From the end of the process to the end of what it had written.
+constexpr Milliseconds kDrainLimit{1'000};
+/// From SIGKILL to the process being gone: its memory is torn down in between.
+constexpr Milliseconds kKillLimit{10'000};
+constexpr std::size_t kErrorTail = 4096;
+
+/// The group that may open /dev/kvm.
+std::optional<gid_t> kvm_group() {
+  struct stat status {};
+  if (::stat("/dev/kvm", &status) != 0) return std::nullopt;
+  return status.st_gid;
+}
+
+/// The host's ends of what QEMU is given.
+struct HostEnds {
+  UniqueFd monitor;
+  UniqueFd console;
+  UniqueFd standard_error;
+  std::array<UniqueFd, kPortCount> ports;
+};
+
+}  // namespace
+
+struct QemuMachine::State {
+  State(const asio::any_io_executor& executor, Process child, HostEnds ends, const std::vector<Disk>& disks)
+      : process(std::move(child)),
+        qmp(executor, std::move(ends.monitor), [this](const QmpEvent& event) { note(event); }),
+        console(executor, std::move(ends.console), kConsoleTail),
+        errors(executor, std::move(ends.standard_error), kErrorTail),
+        ports(std::move(ends.ports)),
+        ended(executor) {
+    for (const Disk& disk : disks) serials.push_back(disk.serial);
+  }
+
+  void note(const QmpEvent& event);
+  void finish(const ExitStatus& exit);
+  void destroy();
+
+  // Coroutines own the state they work on: the machine may be destroyed while they wait.
+  using Self = std::shared_ptr<State>;
+  static Task<> supervise(Self self);
+  static Task<MachineEnd> wait_end(Self self);
+  static Task<bool> wait_end_within(Self self, Milliseconds limit);
+  static Task<> quit(Self self, Milliseconds limit);
+  static Task<json::value> order(Self self, std::string command, json::object arguments = {});
+  static Task<> simple_order(Self self, std::string command);
+  static Task<std::string> human_order(Self self, std::string command_line);
+  static Task<> kill_when_stuck(Self self);
+  static Task<MachineStatistics> statistics(Self self);
+  static Task<> add_forward(Self self, PortForward forward);
+  static Task<> remove_forward(Self self, PortForward forward);
+
+  Process process;
+  QmpClient qmp;
+  Tail console;
+  Tail errors;
+  std::array<UniqueFd, kPortCount> ports;
+  std::vector<std::string> serials;
+  std::weak_ptr<State> self;
+
+  Event ended;
+  std::optional<MachineEnd> end;
+  std::string shutdown_reason;
+  bool panic_reported = false;
+  bool ended_by_us = false;
+};
+
+void QemuMachine::State::note(const QmpEvent& event) {
+  log::debug("QEMU: {}", event.name);
+  if (event.name == "GUEST_PANICKED") panic_reported = true;
+  if (event.name == "SHUTDOWN") {
+    const json::value* reason = event.data.if_contains("reason");
+    if (reason != nullptr && reason->is_string()) shutdown_reason = std::string(reason->get_string());
+  }
+  if (event.name == "STOP" && !self.expired()) {
+    spawn_detached(ended.executor(), "look at a stopped machine", kill_when_stuck(self.lock()));
+  }
+}
+
+/// Virtualization that fails stops the machine for good, with QEMU alive.
+Task<> QemuMachine::State::kill_when_stuck(Self self) {
+  const json::value status = co_await self->qmp.execute("query-status");
+  const json::object* fields = status.if_object();
+  const json::value* name = fields != nullptr ? fields->if_contains("status") : nullptr;
+  if (name != nullptr && name->is_string() && name->get_string() == "internal-error")
+    self->process.signal(SIGKILL);
+}
+
+void QemuMachine::State::finish(const ExitStatus& exit) {
+  if (end) return;
+  end = judge_end({exit, shutdown_reason, panic_reported, ended_by_us, console.text(), errors.text()});
+  ended.notify_all();
+}
+
+void QemuMachine::State::destroy() {
+  if (end) return;
+  ended_by_us = true;
+  process.signal(SIGKILL);
+  finish(process.wait());
+}
+
+Task<> QemuMachine::State::supervise(Self self) {
+  const ExitStatus exit = co_await wait_exit(self->process);
+  co_await self->qmp.wait_closed(kDrainLimit);
+  co_await self->errors.wait_end(kDrainLimit);
+  co_await self->console.wait_end(kDrainLimit);
+  self->finish(exit);
+}
+
+Task<MachineEnd> QemuMachine::State::wait_end(Self self) {
+  while (!self->end) co_await self->ended.wait();
+  co_return *self->end;
+}
+
+Task<bool> QemuMachine::State::wait_end_within(Self self, Milliseconds limit) {
+  if (!self->end) co_await self->ended.wait_for(limit);
+  co_return self->end.has_value();
+}
+
+Task<> QemuMachine::State::quit(Self self, Milliseconds limit) {
+  if (self->end) co_return;
+  self->ended_by_us = true;
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  try {
+    co_await self->qmp.execute("quit", {}, limit);
+  } catch (const Error& error) {
+    log::debug("quit: {}", error.what());  // gone already, or stuck: what follows deals with both
+  }
+  const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
+  if (co_await wait_end_within(self, std::max(left, Milliseconds(0)))) co_return;
+  self->process.signal(SIGKILL);
+  if (!co_await wait_end_within(self, kKillLimit)) {
+    throw Error(Code::timeout, "QEMU (process {}) does not end even by SIGKILL", self->process.pid());
+  }
+}
+
+Task<json::value> QemuMachine::State::order(Self self, std::string command, json::object arguments) {
+  if (!self->end) {
+    try {
+      co_return co_await self->qmp.execute(std::move(command), std::move(arguments));
+    } catch (const Error& error) {
+      if (error.code() != Code::unavailable) throw;
+    }
+  }
+  throw Error(Code::wrong_state, "the machine has ended");
+}
+
+Task<> QemuMachine::State::simple_order(Self self, std::string command) {
+  co_await order(self, std::move(command));
+}
+
+Task<std::string> QemuMachine::State::human_order(Self self, std::string command_line) {
+  json::object arguments{{"command-line", std::move(command_line)}};
+  const json::value printed = co_await order(self, "human-monitor-command", std::move(arguments));
+  const json::string* text = printed.if_string();
+  co_return text != nullptr ? std::string(*text) : std::string();
+}
+
+Task<MachineStatistics> QemuMachine::State::statistics(Self self) {
+  const json::value disks = co_await order(self, "query-blockstats");
+  const auto stat = find_file("/proc/" + std::to_string(self->process.pid()) + "/stat");
+  if (!stat) throw Error(Code::wrong_state, "the machine has ended");
+  MachineStatistics result = parse_process_stat(*stat);
+  result.disks = parse_disk_statistics(disks, self->serials);
+  co_return result;
+}
+
+Task<> QemuMachine::State::add_forward(Self self, PortForward forward) {
+  const std::string answer = co_await human_order(self, "hostfwd_add net0 " + forward_rule(forward));
+  if (answer.empty()) co_return;
+  if (answer.find("host forwarding rule") != std::string::npos) throw explain_forward_failure(forward);
+  throw Error(Code::wrong_state, "the machine has no user network: {}", answer);
+}
+
+Task<> QemuMachine::State::remove_forward(Self self, PortForward forward) {
+  const std::string answer = co_await human_order(self, "hostfwd_remove net0 " + forward_key(forward));
+  if (answer.find("removed") != std::string::npos) co_return;
+  throw Error(Code::not_found, "{} is not forwarded to the machine", describe(forward));
+}
+
+namespace {
+
+/// A socket pair: QEMU's end is kept in `owned` until QEMU has it, the other is returned.
+UniqueFd make_channel(int& channel, std::vector<UniqueFd>& owned) {
+  auto [ours, theirs] = make_socket_pair();
+  set_nonblocking(ours.get());
+  channel = theirs.get();
+  owned.push_back(std::move(theirs));
+  return std::move(ours);
+}
+
+int open_for_qemu(const std::filesystem::path& path, std::vector<UniqueFd>& owned) {
+  owned.push_back(open_file(path, O_RDONLY));
+  return owned.back().get();
+}
+
+/// A live QEMU that has not read its monitor yet.
+std::shared_ptr<QemuMachine::State> spawn(const asio::any_io_executor& executor, const MachineSpec& spec,
+                                          const std::filesystem::path& program) {
+  Channels channels;
+  HostEnds ends;
+  std::vector<UniqueFd> owned;
+  ends.monitor = make_channel(channels.monitor, owned);
+  ends.console = make_channel(channels.console, owned);
+  for (std::size_t i = 0; i < kPortCount; ++i) ends.ports[i] = make_channel(channels.ports[i], owned);
+  auto [error_read, error_write] = make_pipe();
+  channels.standard_error = error_write.get();
+  ends.standard_error = std::move(error_read);
+  channels.kernel = open_for_qemu(spec.kernel, owned);
+  channels.initramfs = open_for_qemu(spec.initramfs, owned);
+  Process process = Process::spawn(make_process_spec(spec, program, channels, kvm_group()));
+  return std::make_shared<QemuMachine::State>(executor, std::move(process), std::move(ends), spec.disks);
+}
+
+}  // namespace
+
+Task<std::unique_ptr<Machine>> QemuMachine::start(MachineSpec spec, std::filesystem::path program) {
+  const auto executor = co_await asio::this_coro::executor;
+  const auto state = spawn(executor, spec, program);
+  std::unique_ptr<Machine> machine = std::make_unique<QemuMachine>(state);
+  state->self = state;
+  spawn_detached(executor, "supervise QEMU", State::supervise(state));
+
+  try {
+    co_await state->qmp.negotiate(kStartLimit);
+    co_await state->qmp.execute("cont");
+    co_return std::move(machine);
+  } catch (const Error& error) {
+    if (error.code() != Code::unavailable) throw;
+  }
+  // The connection broke: QEMU is ending and says why on its standard error.
+  if (!co_await State::wait_end_within(state, kKillLimit)) {
+    throw Error(Code::timeout, "QEMU closed its monitor and does not end");
+  }
+  throw explain_start_failure(spec, state->end->exit, state->errors.text());
+}
+
+QemuMachine::~QemuMachine() {
+  state_->destroy();
+}
+
+pid_t QemuMachine::pid() const {
+  return state_->process.pid();
+}
+
+UniqueFd QemuMachine::take_port(Port port) {
+  UniqueFd& end = state_->ports[static_cast<std::size_t>(port)];
+  if (!end) throw Error(Code::wrong_state, "the machine's {} port was taken before", to_string(port));
+  return std::move(end);
+}
+
+Task<MachineEnd> QemuMachine::wait_end() {
+  return State::wait_end(state_);
+}
+
+Task<> QemuMachine::quit(Milliseconds limit) {
+  return State::quit(state_, limit);
+}
+
+Task<> QemuMachine::power_button() {
+  return State::simple_order(state_, "system_powerdown");
+}
+
+Task<> QemuMachine::pause() {
+  return State::simple_order(state_, "stop");
+}
+
+Task<> QemuMachine::resume() {
+  return State::simple_order(state_, "cont");
+}
+
+Task<> QemuMachine::inject_nmi() {
+  return State::simple_order(state_, "inject-nmi");
+}
+
+Task<MachineStatistics> QemuMachine::statistics() {
+  return State::statistics(state_);
+}
+
+Task<> QemuMachine::add_forward(const PortForward& forward) {
+  return State::add_forward(state_, forward);
+}
+
+Task<> QemuMachine::remove_forward(const PortForward& forward) {
+  return State::remove_forward(state_, forward);
+}
+
+std::string QemuMachine::console_tail() const {
+  return state_->console.text();
+}
+
+}  // namespace berth::hypervisor::qemu

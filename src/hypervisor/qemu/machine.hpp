@@ -1,0 +1,37 @@
+#pragma once
+
+#include <memory>
+
+#include "hypervisor/hypervisor.hpp"
+
+namespace berth::hypervisor::qemu {
+
+class QemuMachine final : public Machine {
+ public:
+  struct State;
+  explicit QemuMachine(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  QemuMachine(const QemuMachine&) = delete;
+  QemuMachine& operator=(const QemuMachine&) = delete;
+  ~QemuMachine() override;
+
+  /// Spawns QEMU and lets the machine run.
+  static Task<std::unique_ptr<Machine>> start(MachineSpec spec, std::filesystem::path program);
+
+  pid_t pid() const override;
+  UniqueFd take_port(Port port) override;
+  Task<MachineEnd> wait_end() override;
+  Task<> quit(Milliseconds limit) override;
+  Task<> power_button() override;
+  Task<> pause() override;
+  Task<> resume() override;
+  Task<> inject_nmi() override;
+  Task<MachineStatistics> statistics() override;
+  Task<> add_forward(const PortForward& forward) override;
+  Task<> remove_forward(const PortForward& forward) override;
+  std::string console_tail() const override;
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace berth::hypervisor::qemu

@@ -1,0 +1,219 @@
+// A guest for tests: /init of a machine that does what it is told, one word a line, on its control port or by
+// the words behind "--" on the kernel's command line. It says "hello" on the control port once that is open.
+//
+//   poweroff reset panic exit   end the machine in that way
+//   console N                   write N bytes to the kernel's console
+//   disks                       answer with "SERIAL:SECTORS:READ-ONLY ..."
+//   echo output|attach          send back the next line of that port
+//   serve PORT                  configure the network, then greet each TCP connection to PORT with "guest\n"
+//   write SERIAL, read SERIAL   a mark on that disk, synced; the answer is what was read
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <net/route.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+namespace {
+
+constexpr char kMark[] = "berth was here";
+
+std::string read_small_file(const std::string& path) {
+  char buffer[4096];
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return {};
+  const ssize_t n = ::read(fd, buffer, sizeof buffer);
+  ::close(fd);
+  std::string text(buffer, n > 0 ? static_cast<std::size_t>(n) : 0);
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+void mount_kernel_file_systems() {
+  for (const char* path : {"/proc", "/sys", "/dev"}) ::mkdir(path, 0755);
+  ::mount("proc", "/proc", "proc", 0, nullptr);
+  ::mount("sysfs", "/sys", "sysfs", 0, nullptr);
+  ::mount("devtmpfs", "/dev", "devtmpfs", 0, nullptr);
+}
+
+void load_modules() {
+  std::FILE* order = std::fopen("/modules/order", "re");
+  if (order == nullptr) return;
+  char line[256];
+  while (std::fgets(line, sizeof line, order) != nullptr) {
+    line[std::strcspn(line, "\n")] = '\0';
+    const int fd = ::open((std::string("/modules/") + line).c_str(), O_RDONLY | O_CLOEXEC);
+    if (::syscall(SYS_finit_module, fd, "", 0) != 0)
+      std::printf("cannot load %s: %s\n", line, std::strerror(errno));
+    ::close(fd);
+  }
+  std::fclose(order);
+}
+
+/// The device of a port or disk: the entry below `folder` whose `attribute` is `value`.
+std::string find_device(const std::string& folder, const std::string& attribute, const std::string& value) {
+  DIR* entries = ::opendir(folder.c_str());
+  std::string found;
+  while (entries != nullptr && found.empty()) {
+    const dirent* entry = ::readdir(entries);
+    if (entry == nullptr) break;
+    if (read_small_file(folder + "/" + entry->d_name + "/" + attribute) == value) found = entry->d_name;
+  }
+  if (entries != nullptr) ::closedir(entries);
+  return found.empty() ? found : "/dev/" + found;
+}
+
+/// Names of ports and disks come after their driver was loaded.
+int open_device(const std::string& folder, const std::string& attribute, const std::string& value,
+                int flags) {
+  for (int tries = 0; tries < 2000; ++tries) {
+    const std::string device = find_device(folder, attribute, value);
+    const int fd = device.empty() ? -1 : ::open(device.c_str(), flags | O_CLOEXEC);
+    if (fd >= 0) return fd;
+    ::usleep(1000);
+  }
+  return -1;
+}
+
+int open_port(const std::string& name) {
+  return open_device("/sys/class/virtio-ports", "name", "berth." + name, O_RDWR);
+}
+
+std::string read_line(int fd) {
+  std::string line;
+  char byte = 0;
+  while (true) {
+    const ssize_t n = ::read(fd, &byte, 1);
+    if (n <= 0) {
+      ::usleep(1000);  // the host's end is not open yet
+      continue;
+    }
+    if (byte == '\n') return line;
+    line += byte;
+  }
+}
+
+void write_text(int fd, const std::string& text) {
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t n = ::write(fd, text.data() + done, text.size() - done);
+    if (n > 0) done += static_cast<std::size_t>(n);
+  }
+}
+
+std::string list_disks() {
+  std::string answer;
+  DIR* entries = ::opendir("/sys/block");
+  while (const dirent* entry = entries != nullptr ? ::readdir(entries) : nullptr) {
+    const std::string folder = std::string("/sys/block/") + entry->d_name;
+    const std::string serial = read_small_file(folder + "/serial");
+    if (serial.empty()) continue;
+    answer += serial + ":" + read_small_file(folder + "/size") + ":" + read_small_file(folder + "/ro") + " ";
+  }
+  return answer;
+}
+
+std::string mark_disk(const std::string& serial) {
+  const int fd = open_device("/sys/block", "serial", serial, O_RDWR);
+  const bool ok = fd >= 0 && ::pwrite(fd, kMark, sizeof kMark, 4096) == sizeof kMark && ::fsync(fd) == 0;
+  if (fd >= 0) ::close(fd);
+  return ok ? "written" : "failed";
+}
+
+std::string read_disk(const std::string& serial) {
+  char buffer[64] = {};
+  const int fd = open_device("/sys/block", "serial", serial, O_RDONLY);
+  const bool ok = fd >= 0 && ::pread(fd, buffer, sizeof kMark, 4096) == sizeof kMark;
+  if (fd >= 0) ::close(fd);
+  return ok ? std::string(buffer) : "failed";
+}
+
+bool configure_network() {
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request{};
+  std::strcpy(request.ifr_name, "eth0");
+  auto* address = reinterpret_cast<sockaddr_in*>(&request.ifr_addr);
+  address->sin_family = AF_INET;
+  ::inet_pton(AF_INET, "10.0.2.15", &address->sin_addr);
+  bool ok = ::ioctl(fd, SIOCSIFADDR, &request) == 0;
+  ::inet_pton(AF_INET, "255.255.255.0", &address->sin_addr);
+  ok = ok && ::ioctl(fd, SIOCSIFNETMASK, &request) == 0;
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  ok = ok && ::ioctl(fd, SIOCSIFFLAGS, &request) == 0;
+  ::close(fd);
+  return ok;
+}
+
+void serve(int control, std::uint16_t port) {
+  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  const bool ok = configure_network() &&
+                  ::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
+                  ::listen(listener, 8) == 0;
+  write_text(control, ok ? "serving\n" : "failed\n");
+  while (ok) {
+    const int client = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    if (client < 0) continue;
+    write_text(client, "guest\n");
+    ::close(client);
+  }
+}
+
+void write_console(std::size_t count) {
+  const int fd = ::open("/dev/console", O_WRONLY | O_CLOEXEC);
+  write_text(fd, std::string(count, '#') + "\n");
+  ::close(fd);
+}
+
+void obey(int control, const std::string& order) {
+  const std::size_t space = order.find(' ');
+  const std::string word = order.substr(0, space);
+  const std::string argument = space == std::string::npos ? "" : order.substr(space + 1);
+  if (word == "poweroff") ::reboot(RB_POWER_OFF);
+  if (word == "reset") ::reboot(RB_AUTOBOOT);
+  if (word == "exit") ::_exit(1);
+  if (word == "panic") write_text(::open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC), "c");
+  if (word == "console") {
+    write_console(std::strtoul(argument.c_str(), nullptr, 10));
+    write_text(control, "done\n");
+  }
+  if (word == "disks") write_text(control, list_disks() + "\n");
+  if (word == "write") write_text(control, mark_disk(argument) + "\n");
+  if (word == "read") write_text(control, read_disk(argument) + "\n");
+  if (word == "serve")
+    serve(control, static_cast<std::uint16_t>(std::strtoul(argument.c_str(), nullptr, 10)));
+  if (word == "echo") {
+    const int port = open_port(argument);
+    write_text(port, read_line(port) + "\n");
+    ::close(port);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  mount_kernel_file_systems();
+  std::setvbuf(stdout, nullptr, _IONBF, 0);
+  load_modules();
+  const int control = open_port("control");
+  write_text(control, "hello\n");
+  for (int i = 1; i < argc; ++i) obey(control, argv[i]);
+  while (true) obey(control, read_line(control));
+}
