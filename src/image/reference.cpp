@@ -176,4 +176,12 @@ Reference parse_reference(std::string_view text) {
   return reference;
 }
 
+std::optional<Reference> find_reference(std::string_view text) {
+  try {
+    return parse_reference(text);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 }  // namespace berth::image

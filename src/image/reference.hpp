@@ -28,6 +28,9 @@ struct Reference {
 /// docker.io/library/busybox:latest. Throws invalid-argument that says what is wrong.
 Reference parse_reference(std::string_view text);
 
+/// The same, or nothing for what is no image name.
+std::optional<Reference> find_reference(std::string_view text);
+
 /// True for "sha256:" and 64 lower-case hex digits.
 bool is_digest(std::string_view text);
 /// True for 1 to 128 characters of a tag.

@@ -35,12 +35,7 @@ std::string spelled(const Source& source) {
 
 /// A full name, or nothing when the text is a mere tag or no name at all.
 std::optional<Reference> full_name(const std::string& text) {
-  if (text.empty() || is_tag(text)) return std::nullopt;
-  try {
-    return parse_reference(text);
-  } catch (const Error&) {
-    return std::nullopt;
-  }
+  return text.empty() || is_tag(text) ? std::nullopt : find_reference(text);
 }
 
 /// A repository named after the folder or file.

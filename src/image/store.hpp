@@ -67,6 +67,8 @@ class Store {
   std::optional<Image> find(std::string_view name) const;
   /// As find; not-found tells how to pull it.
   Image get(std::string_view name) const;
+  /// By the digest of its manifest; throws not-found.
+  Image get_manifest(std::string_view digest) const;
   /// Newest first.
   std::vector<Image> list() const;
 
@@ -88,6 +90,10 @@ class Store {
   Index read_index() const;
   void write_index(const Index& index) const;
   Image load(const Descriptor& entry) const;
+  /// The entries that a name or an id (prefix) means.
+  std::vector<const Descriptor*> select(const Index& index, std::string_view text) const;
+  /// The image id of an entry; empty when its manifest cannot be read.
+  std::string find_id(const Descriptor& entry) const;
   void collect_garbage(const Index& index) const;
   Image enter(const Reference& name, const std::string& source_digest, const Descriptor& manifest,
               const std::filesystem::path& blobs);
