@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "config/executor.hpp"
+#include "extraconfig/pairs.hpp"
 
 namespace berth::record {
 
@@ -18,12 +19,14 @@ struct PortBinding {
   std::uint16_t host_port = 0;
   std::uint16_t guest_port = 0;
   Protocol protocol = Protocol::tcp;
+  bool operator==(const PortBinding&) const = default;
 };
 
 /// A process of the host that a record speaks of; the start time tells it from a later one with the same id.
 struct ProcessIdentity {
   std::int32_t pid = 0;
   std::uint64_t start_ticks = 0;  ///< field 22 of /proc/PID/stat (proc(5))
+  bool operator==(const ProcessIdentity&) const = default;
 };
 
 /// What only the host knows of a pod: hidden keys below "host".
@@ -50,6 +53,7 @@ struct Host {
   std::int32_t user_slot = -1;
   ProcessIdentity launcher;
   ProcessIdentity machine;
+  bool operator==(const Host&) const = default;
 };
 
 struct Pod {
@@ -63,5 +67,68 @@ struct Pod {
   config::SessionConfig& session() { return executor.sessions.at(id()); }
   const config::SessionConfig& session() const { return executor.sessions.at(id()); }
 };
+
+/// What the store keeps of a pod: the executor's keys at the top, the host's below "host".
+extraconfig::Pairs encode(const Pod& pod);
+/// Throws Code::corrupt naming the key.
+Pod decode(const extraconfig::Pairs& pairs);
+
+/// "0.0.0.0:8080/tcp"
+std::string to_string(const PortBinding& port);
+/// Whether one host cannot publish both: the same protocol and port on addresses that meet.
+bool overlap(const PortBinding& a, const PortBinding& b);
+
+constexpr auto describe(const Status*) {
+  using describe::EnumeratorOf;
+  return describe::enumerators(
+      EnumeratorOf{"created", Status::created}, EnumeratorOf{"starting", Status::starting},
+      EnumeratorOf{"running", Status::running}, EnumeratorOf{"paused", Status::paused},
+      EnumeratorOf{"stopping", Status::stopping}, EnumeratorOf{"exited", Status::exited},
+      EnumeratorOf{"removing", Status::removing});
+}
+
+constexpr auto describe(const Protocol*) {
+  using describe::EnumeratorOf;
+  return describe::enumerators(EnumeratorOf{"tcp", Protocol::tcp}, EnumeratorOf{"udp", Protocol::udp});
+}
+
+constexpr auto describe(const PortBinding*) {
+  using namespace describe;
+  return fields(field<&PortBinding::host_address>("HostAddress", "hostaddress", scope::hidden),
+                field<&PortBinding::host_port>("HostPort", "hostport", scope::hidden),
+                field<&PortBinding::guest_port>("GuestPort", "guestport", scope::hidden),
+                field<&PortBinding::protocol>("Protocol", "protocol", scope::hidden));
+}
+
+constexpr auto describe(const ProcessIdentity*) {
+  using namespace describe;
+  return fields(field<&ProcessIdentity::pid>("PID", "pid", scope::hidden),
+                field<&ProcessIdentity::start_ticks>("StartTicks", "startticks", scope::hidden));
+}
+
+constexpr auto describe(const Host*) {
+  using namespace describe;
+  return fields(
+      field<&Host::status>("Status", "status", scope::hidden),
+      field<&Host::image_reference>("ImageReference", "imagereference", scope::hidden),
+      field<&Host::image_id>("ImageID", "imageid", scope::hidden),
+      field<&Host::created>("Created", "created", scope::hidden),
+      field<&Host::started>("Started", "started", scope::hidden),
+      field<&Host::finished>("Finished", "finished", scope::hidden),
+      field<&Host::exit_code>("ExitCode", "exitcode", scope::hidden),
+      field<&Host::error>("Error", "error", scope::hidden),
+      field<&Host::oom_killed>("OOMKilled", "oomkilled", scope::hidden),
+      field<&Host::auto_remove>("AutoRemove", "autoremove", scope::hidden),
+      field<&Host::remove_unless_started>("RemoveUnlessStarted", "removeunlessstarted", scope::hidden),
+      field<&Host::cpus>("CPUs", "cpus", scope::hidden),
+      field<&Host::memory_bytes>("MemoryBytes", "memorybytes", scope::hidden),
+      field<&Host::accelerator>("Accelerator", "accelerator", scope::hidden),
+      field<&Host::network>("Network", "network", scope::hidden),
+      field<&Host::mac>("MAC", "mac", scope::hidden), field<&Host::ports>("Ports", "ports", scope::hidden),
+      field<&Host::command>("Command", "command", scope::hidden),
+      field<&Host::user_slot>("UserSlot", "userslot", scope::hidden),
+      field<&Host::launcher>("Launcher", "launcher", scope::hidden),
+      field<&Host::machine>("Machine", "machine", scope::hidden));
+}
 
 }  // namespace berth::record

@@ -23,20 +23,22 @@ class Handle {
  public:
   Pod pod;
   /// Stores the change if nobody committed since the handle was taken, else throws Code::conflict.
-  /// The handle goes on at the new generation.
+  /// The handle goes on at the new generation; without a difference the generation stays. Throws
+  /// already-exists for a new name or newly held ports that another record has.
   void commit();
 
  private:
   friend class Store;
-  Handle(Store& store, Pod taken);
+  Handle(Store& store, Pod taken, extraconfig::Pairs pairs);
   Store* store_;
-  extraconfig::Pairs before_;
+  Pod before_;
+  extraconfig::Pairs pairs_;
 };
 
 /// The records of every pod below one data root, in SQLite (docs/store.md). Safe for many processes at once.
 class Store {
  public:
-  /// Opens or makes the database; throws Code::unsupported when a newer berth has written it.
+  /// Opens or makes the database; throws as Database does. One store serves one thread.
   explicit Store(const std::filesystem::path& database);
   ~Store();
   Store(const Store&) = delete;
@@ -53,8 +55,10 @@ class Store {
   /// Every record, newest first.
   std::vector<Pod> list();
   Handle handle(std::string_view id);
-  /// Takes a handle, applies `change` and commits; again when somebody else committed first (bounded).
+  /// Applies `change` to the record as it is now and stores it, in one transaction: never a conflict.
+  /// `change` must not use the store.
   Pod update(std::string_view id, const std::function<void(Pod&)>& change);
+  /// A missing one is fine.
   void remove(std::string_view id);
 
   Intent intent(std::string_view id);
@@ -66,6 +70,7 @@ class Store {
  private:
   friend class Handle;
   struct State;
+  void commit(Handle& handle);
   std::unique_ptr<State> state_;
 };
 

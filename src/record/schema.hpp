@@ -1,0 +1,39 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace berth::record {
+
+/// PRAGMA application_id of a record database: "brth".
+inline constexpr std::int64_t kApplicationId = 0x62727468;
+
+/// kMigrations[n] takes a database from PRAGMA user_version n to n + 1. Never change one that was released.
+inline constexpr std::array kMigrations{
+    R"sql(
+      CREATE TABLE pods(
+        serial     INTEGER PRIMARY KEY AUTOINCREMENT,
+        id         TEXT NOT NULL UNIQUE,
+        name       TEXT NOT NULL UNIQUE,
+        generation INTEGER NOT NULL,
+        intent     TEXT NOT NULL,
+        user_slot  INTEGER NOT NULL UNIQUE
+      ) STRICT;
+      CREATE TABLE pairs(
+        pod   INTEGER NOT NULL REFERENCES pods(serial) ON DELETE CASCADE,
+        key   TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY(pod, key)
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE ports(
+        pod      INTEGER NOT NULL REFERENCES pods(serial) ON DELETE CASCADE,
+        protocol TEXT NOT NULL,
+        port     INTEGER NOT NULL,
+        address  TEXT NOT NULL,
+        PRIMARY KEY(protocol, port, address)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX ports_of_pod ON ports(pod);
+    )sql",
+};
+
+}  // namespace berth::record
