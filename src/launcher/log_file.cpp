@@ -114,8 +114,8 @@ std::vector<LogPart> open_parts(const fs::path& folder) {
     if (auto part = LogPart::open(part_path(folder, number), O_RDONLY)) parts.push_back(std::move(*part));
   }
   std::ranges::sort(parts, {}, &LogPart::sequence);
-  const auto repeated = std::ranges::unique(parts, {}, &LogPart::sequence);
-  parts.erase(repeated.begin(), repeated.end());
+  const auto is_same = [](const LogPart& a, const LogPart& b) { return a.sequence() == b.sequence(); };
+  parts.erase(std::unique(parts.begin(), parts.end(), is_same), parts.end());
   return parts;
 }
 
