@@ -12,8 +12,11 @@ namespace berth::extraconfig {
 
 /// What decoding does where the source says nothing.
 enum class Absent {
-  keep,   ///< the value stays as it is: the source may be a part
-  reset,  ///< the value becomes what a new object has: the source is everything
+  /// The source may be a part: the value stays as it is, and so do a map's entries that its index does not
+  /// list.
+  keep,
+  /// The source is everything: the value becomes what a new object has, and a map has what its index lists.
+  reset,
 };
 
 /// Writes every pair of the value. Throws invalid-argument naming the key for a value that has no text, and

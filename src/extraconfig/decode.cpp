@@ -203,15 +203,13 @@ bool Decoder::map(const describe::MapType& type, void* value, const std::string&
 
 void Decoder::entries(const describe::MapType& type, void* value, const std::string& key,
                       const std::string& index, Recursion state) {
-  const MapValue below = detail::map_value(type.mapped());
-  const bool read_write = detail::is_read_write_style(key);
   std::vector<std::string> listed;
   std::string canonical;
   KeyStack::Level level(keys_);
   for (const std::string& text : split(index, kSeparator)) {
     canonical.clear();
     const auto place = type.place(value, [&](void* map_key) {
-      const auto reason = detail::set_text(type.key(), map_key, unescape_map_key(text, below, read_write));
+      const auto reason = detail::set_text(type.key(), map_key, unescape_map_key(text));
       if (!reason.empty())
         throw_corrupt(key, fmt::format("the map key \"{}\" is {}", printable(text, 128), reason));
       detail::append_text(type.key(), map_key, canonical);
@@ -224,6 +222,7 @@ void Decoder::entries(const describe::MapType& type, void* value, const std::str
   const auto twice = std::adjacent_find(listed.begin(), listed.end());
   if (twice != listed.end())
     throw_corrupt(key, fmt::format("the map key \"{}\" is there twice", printable(*twice, 128)));
+  if (absent_ == Absent::keep) return;
   type.erase_if(value, [&](const void* map_key) {
     canonical.clear();
     detail::append_text(type.key(), map_key, canonical);
@@ -235,6 +234,11 @@ bool Decoder::pointer(const describe::PointerType& type, void* value, const std:
                       Recursion state) {
   if (!state.follow) return false;
   const bool was_there = type.get(value) != nullptr;
+  // Where the walk's bound ends it at the target, the format has a new target.
+  if (state.depth == 0 || (state.depth == 1 && type.target().kind() == Kind::structure)) {
+    if (!was_there) type.emplace(value);
+    return true;
+  }
   // Asked first, so that a type that contains itself ends where its data ends.
   if (!any_below(key)) return nothing(type, value);
   void* target = was_there ? type.get(value) : type.emplace(value);

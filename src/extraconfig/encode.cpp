@@ -132,15 +132,19 @@ bool Encoder::joined_values(const describe::ListType& type, const void* value, c
 
 void Encoder::map(const describe::MapType& type, const void* value, const std::string& key, Recursion state) {
   if (type.size(value) == 0) return;
-  const MapValue below = detail::map_value(type.mapped());
-  const bool read_write = detail::is_read_write_style(key);
+  std::vector<std::string> texts;
   std::vector<std::pair<std::string, const void*>> entries;
+  texts.reserve(type.size(value));
   entries.reserve(type.size(value));
   type.for_each(value, [&](const void* entry_key, const void* mapped) {
     text_.clear();
     text_of(type.key(), entry_key, key);
-    entries.emplace_back(escape_map_key(text_, below, read_write), mapped);
+    texts.push_back(text_);
+    entries.emplace_back(std::string(), mapped);
   });
+  texts =
+      escape_map_keys(std::move(texts), detail::map_value(type.mapped()), detail::is_read_write_style(key));
+  for (std::size_t i = 0; i < texts.size(); ++i) entries[i].first = std::move(texts[i]);
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   KeyStack::Level level(keys_);
   for (const auto& [text, mapped] : entries) {
@@ -161,10 +165,10 @@ void Encoder::pointer(const describe::PointerType& type, const void* value, cons
   if (target == nullptr || !state.follow) return;
   const std::size_t before = written_;
   this->value(type.target(), target, key, state);
-  if (written_ == before && state.depth != 0) mark_empty(type.target(), target, key);
+  if (written_ == before && state.depth < 0) mark_empty(type.target(), target, key);
 }
 
-/// Something that is there and writes nothing would come back as missing.
+/// Something that is there and writes nothing would come back as missing. (A bounded walk never marks.)
 void Encoder::mark_empty(const Type& target, const void* value, const std::string& key) {
   switch (target.kind()) {
     case Kind::list:

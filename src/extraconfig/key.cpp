@@ -1,7 +1,8 @@
 #include "extraconfig/key.hpp"
 
 #include <algorithm>
-#include <array>
+#include <map>
+#include <optional>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
@@ -68,11 +69,14 @@ std::string escape(std::string_view text) {
   return result;
 }
 
+/// Nothing for a text that escape does not make of a text that has a reason to be escaped.
 std::optional<std::string> unescape(std::string_view text) {
   if (!text.starts_with('%')) return std::nullopt;
   std::string result;
+  bool has_reason = text.size() == 1;
   for (std::size_t i = 1; i < text.size(); ++i) {
     if (text[i] != '%') {
+      if (kEscaped.find(text[i]) != kEscaped.npos) return std::nullopt;
       result += text[i];
       continue;
     }
@@ -82,17 +86,42 @@ std::optional<std::string> unescape(std::string_view text) {
     const auto* found = std::find_if(kEscaped.begin(), kEscaped.end(), matches);
     if (found == kEscaped.end()) return std::nullopt;
     result += *found;
+    has_reason = true;
     i += 2;
   }
+  if (!has_reason) return std::nullopt;
   return result;
 }
 
-bool needs_escape(std::string_view text, MapValue value, bool read_write_style) {
-  if (text.empty() || text.front() == '%' || text.find(kSeparator) != text.npos) return true;
+/// Whether the text alone, whatever the map's other keys are, cannot stand for itself.
+bool is_unsafe(std::string_view text, MapValue value, bool read_write_style) {
+  if (text.empty() || text.find(kSeparator) != text.npos || unescape(text)) return true;
   if (read_write_style && text.find('/') != text.npos) return true;
-  if (value == MapValue::leaf) return attributes_of(text) != Scopes::none;
-  if (text.back() == kValuesMark || text.find(kAttribute) != text.npos) return true;
-  return value == MapValue::rewritten && text.find_first_of("./") != text.npos;
+  if (attributes_of(text) != Scopes::none) return true;
+  // "a~" would have its length where "a" has its values.
+  return value != MapValue::leaf && text.substr(0, text.find(kAttribute)).ends_with(kValuesMark);
+}
+
+/// How the text begins the keys of what is in a structure.
+std::string rewritten(std::string_view text) {
+  std::string result(text.substr(0, text.find(kAttribute)));
+  std::replace(result.begin(), result.end(), '.', '/');
+  return result;
+}
+
+/// Marks the texts whose keys, once rewritten, could be keys of another entry.
+std::vector<bool> find_clashes(const std::vector<std::string>& texts) {
+  std::vector<bool> clashes(texts.size(), false);
+  std::multimap<std::string, std::size_t> places;
+  for (std::size_t i = 0; i < texts.size(); ++i) places.emplace(rewritten(texts[i]), i);
+  for (const auto& [path, index] : places) {
+    for (std::size_t end = path.find('/'); end != path.npos; end = path.find('/', end + 1)) {
+      const auto [first, last] = places.equal_range(path.substr(0, end));
+      for (auto parent = first; parent != last; ++parent) clashes[parent->second] = clashes[index] = true;
+    }
+    if (places.count(path) > 1) clashes[index] = true;
+  }
+  return clashes;
 }
 
 }  // namespace
@@ -218,14 +247,23 @@ Spellings spellings_below(std::string_view parent) {
   return result;
 }
 
-std::string escape_map_key(std::string_view text, MapValue value, bool read_write_style) {
-  return needs_escape(text, value, read_write_style) ? escape(text) : std::string(text);
+std::vector<std::string> escape_map_keys(std::vector<std::string> texts, MapValue value,
+                                         bool read_write_style) {
+  const auto is_special = [](std::string_view text) { return text.find_first_of(kEscaped) != text.npos; };
+  std::vector<bool> clashes(texts.size(), false);
+  if (value == MapValue::rewritten && std::any_of(texts.begin(), texts.end(), is_special)) {
+    clashes = find_clashes(texts);
+  }
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const bool unsafe = is_unsafe(texts[i], value, read_write_style);
+    if (unsafe || (clashes[i] && is_special(texts[i]))) texts[i] = escape(texts[i]);
+  }
+  return texts;
 }
 
-std::string unescape_map_key(std::string_view text, MapValue value, bool read_write_style) {
-  if (auto plain = unescape(text); plain && needs_escape(*plain, value, read_write_style))
-    return *std::move(plain);
-  return std::string(text);
+std::string unescape_map_key(std::string_view text) {
+  auto plain = unescape(text);
+  return plain ? *std::move(plain) : std::string(text);
 }
 
 }  // namespace berth::extraconfig

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "describe/type.hpp"
 
@@ -70,14 +70,16 @@ Spellings spellings_below(std::string_view parent);
 enum class MapValue {
   leaf,       ///< nothing
   appended,   ///< more '|' parts
-  rewritten,  ///< parts of structures: '.' and '/' are exchanged in the whole key
+  rewritten,  ///< parts of structures: '.' and '/' are exchanged, and the text is cut at '@'
 };
 
-/// The text under which a map key appears in keys and in the index. A text that would be torn, cut or
-/// rewritten is written as '%' followed by the text with each of | . / @ ~ % as %XX; all others stand for
-/// themselves.
-std::string escape_map_key(std::string_view text, MapValue value, bool read_write_style);
-/// The reverse; a text that escape_map_key would not have made stands for itself.
-std::string unescape_map_key(std::string_view text, MapValue value, bool read_write_style);
+/// The texts under which the keys of one map appear in keys and in the index, in the same order. A text
+/// stands for itself unless that would lose something: it is torn at '|' or empty, changes the scopes of its
+/// value, or meets the keys of another entry. It is then '%' followed by the text with each of | . / @ ~ % as
+/// %XX.
+std::vector<std::string> escape_map_keys(std::vector<std::string> texts, MapValue value,
+                                         bool read_write_style);
+/// The map key of a text; one that escape_map_keys cannot have made stands for itself.
+std::string unescape_map_key(std::string_view text);
 
 }  // namespace berth::extraconfig
