@@ -44,7 +44,8 @@ LayerStream::LayerStream(int fd) : state_(std::make_unique<State>()) {
   archive_read_support_format_empty(reader);
   if (const int filter = filter_of(fd); filter != ARCHIVE_FILTER_NONE)
     if (archive_read_append_filter(reader, filter) != ARCHIVE_OK) state_->fail();
-  if (archive_read_open_fd(reader, fd, kBlock) != ARCHIVE_OK) state_->fail();
+  // A decoder that fails at once looks like an empty stream, but for the error it left.
+  if (archive_read_open_fd(reader, fd, kBlock) != ARCHIVE_OK || archive_errno(reader) != 0) state_->fail();
   archive_entry* entry = nullptr;
   const int result = archive_read_next_header(reader, &entry);
   state_->ended = result == ARCHIVE_EOF;

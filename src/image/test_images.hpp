@@ -100,8 +100,10 @@ inline std::string compress(const std::string& bytes, Compression compression) {
   const std::unique_ptr<archive, decltype(&archive_write_free)> writer(archive_write_new(),
                                                                        &archive_write_free);
   archive_write_set_format_raw(writer.get());
+  archive_write_set_bytes_in_last_block(writer.get(), 1);
   if (compression == Compression::gzip) archive_write_add_filter_gzip(writer.get());
   if (compression == Compression::zstd) archive_write_add_filter_zstd(writer.get());
+  archive_write_set_filter_option(writer.get(), "gzip", "timestamp", nullptr);
   archive_write_open(
       writer.get(), &result, nullptr,
       [](archive*, void* self, const void* data, std::size_t size) {
