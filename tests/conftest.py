@@ -1,0 +1,77 @@
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+from harness import IDLE, REPOSITORY, Berth, unique_name
+
+IMAGE = "busybox"
+
+
+@pytest.fixture(scope="session")
+def base():
+    """Short, as socket addresses are, and open to the user that QEMU runs as."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="berth-", dir="/tmp"))
+    path.chmod(0o755)
+    (path / "given").mkdir()
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def given(base):
+    """A folder for what tests make themselves; the census does not count it."""
+    return base / "given"
+
+
+@pytest.fixture(scope="session")
+def busybox_layout(given):
+    """An OCI layout with the image busybox:latest."""
+    layout = given / "busybox"
+    subprocess.run([REPOSITORY / "scripts" / "make-busybox-image", layout], check=True, stdout=subprocess.DEVNULL)
+    return layout
+
+
+@pytest.fixture(scope="session")
+def berth(base, busybox_layout):
+    """The berth under test, with the image busybox and warm caches."""
+    berth = Berth(base)
+    berth.ok("pull", "-q", f"oci:{busybox_layout}")
+    assert berth.ok("run", "--rm", IMAGE, "echo", "ready") == "ready"
+    yield berth
+    berth.remove_all()
+    left = berth.processes()
+    assert not left, f"processes left at the end: {left}"
+
+
+@pytest.fixture
+def container(berth):
+    """Starts containers in the background, and removes them after the test."""
+    names = []
+
+    def start(*options, image=IMAGE, command=IDLE):
+        names.append(unique_name())
+        berth.ok("run", "-d", "--name", names[-1], *options, image, *command)
+        return names[-1]
+
+    yield start
+    for name in names:
+        berth("rm", "-f", name)
+
+
+@pytest.fixture(scope="session")
+def box(berth):
+    """A running container that tests use without changing it for others."""
+    name = unique_name("box")
+    berth.ok("run", "-d", "--name", name, IMAGE, *IDLE)
+    yield name
+    berth("rm", "-f", name)
+
+
+@pytest.fixture(scope="session")
+def as_root():
+    if os.geteuid() != 0:
+        pytest.skip("needs root")

@@ -1,0 +1,113 @@
+"""Everything but bridge networks as an ordinary user: state below the user's XDG folders, nothing elsewhere."""
+
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+import urllib.request
+
+import pytest
+
+from conftest import IMAGE
+from harness import IDLE, Berth, expect_census, find_program, free_port, unique_name, wait_until
+
+pytestmark = pytest.mark.rootless
+
+PROGRAMS = ("berth", "berth-launcher", "berth-tether")
+
+
+@pytest.fixture(scope="module")
+def ordinary_user():
+    """A new user with a home of its own when we are root, else ourselves."""
+    if os.geteuid() != 0:
+        yield pwd.getpwuid(os.geteuid())
+        return
+    if not shutil.which("useradd"):
+        pytest.skip("needs useradd")
+    name = f"berth-{os.getpid()}"
+    subprocess.run(["useradd", "--create-home", "--shell", "/bin/sh", name], check=True)
+    yield pwd.getpwnam(name)
+    subprocess.run(["userdel", "--remove", name], check=True, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def user_berth(ordinary_user, base, busybox_layout):
+    """berth run by the user, from programs that the user can reach."""
+    programs = base / "given" / "bin"
+    programs.mkdir()
+    for name in PROGRAMS:
+        source = find_program().parent / name
+        shutil.copy2(source, programs / name)
+    home = base / "given" / "user"
+    for folder in (home, home / "data", home / "runtime"):
+        folder.mkdir(mode=0o700)
+        os.chown(folder, ordinary_user.pw_uid, ordinary_user.pw_gid)
+    berth = Berth(home, programs / "berth", {
+        "PATH": os.environ["PATH"], "HOME": ordinary_user.pw_dir, "BERTH_ACCEL": "tcg",
+        "XDG_DATA_HOME": str(home / "data"), "XDG_RUNTIME_DIR": str(home / "runtime")},
+        prefix=["runuser", "-u", ordinary_user.pw_name, "--"] if os.geteuid() == 0 else [])
+    berth.root = home / "data" / "berth"
+    berth.runtime = home / "runtime" / "berth"
+    berth.ok("pull", "-q", f"oci:{busybox_layout}")
+    yield berth
+    berth.remove_all()
+    assert not berth.processes()
+
+
+def test_run(user_berth):
+    result = user_berth("run", "--rm", "-i", IMAGE, "sh", "-c", "cat; id -u; exit 5", input=b"input ")
+    assert (result.status, result.out) == (5, "input 0\n")
+
+
+def test_state_is_below_the_xdg_folders(user_berth, ordinary_user):
+    assert (user_berth.root / "records.db").stat().st_uid == ordinary_user.pw_uid
+    home = pathlib.Path(ordinary_user.pw_dir)
+    assert not (home / ".local").exists() and not (home / ".cache").exists()
+
+
+def test_owners_survive_unpacking(user_berth):
+    out = user_berth.ok("run", "--rm", "-u", "user", IMAGE, "sh", "-c",
+                        "stat -c %u:%g /home/user /bin/busybox; touch /home/user/file && echo mine")
+    assert out.split() == ["1000:1000", "0:0", "mine"]
+
+
+def test_qemu_runs_as_the_user(user_berth, ordinary_user):
+    name = unique_name()
+    port = free_port()
+    user_berth.ok("run", "-d", "--name", name, "-p", f"{port}:80", IMAGE, "sh", "-c",
+                  "mkdir /www; echo rootless > /www/index.html; exec httpd -f -p 80 -h /www")
+    for pid in (user_berth.qemu(name), user_berth.launcher(name)):
+        assert os.stat(f"/proc/{pid}").st_uid == ordinary_user.pw_uid
+
+    def fetch():
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10).read()
+        except OSError:
+            return None
+
+    assert wait_until(fetch, "the published port answers") == b"rootless\n"
+    assert user_berth.ok("exec", name, "hostname") == user_berth.inspect(name)["Id"][:12]
+    user_berth.ok("rm", "-f", name)
+
+
+def test_stop_start_and_logs(user_berth):
+    name = unique_name()
+    user_berth.ok("run", "-d", "--name", name, IMAGE, *IDLE)
+    user_berth.ok("stop", name)
+    user_berth.ok("start", name)
+    user_berth.ok("exec", name, "true")
+    user_berth.ok("rm", "-f", name)
+
+
+def test_nothing_is_left(user_berth):
+    user_berth.ok("run", "--rm", IMAGE, "true")
+    before = user_berth.census()
+    user_berth.ok("run", "--rm", IMAGE, "true")
+    expect_census(user_berth, before)
+
+
+def test_roots_data_is_refused_with_a_reason(user_berth, berth, as_root):
+    result = user_berth("--root", berth.root, "ps")
+    assert result.status == 1
+    assert len(result.err.splitlines()) == 1 and str(berth.root) in result.err

@@ -1,0 +1,132 @@
+"""Standard input, output and error in quantity: nothing is lost and nothing hangs.
+
+BERTH_TEST_STREAM_BYTES says how much goes each way; 1073741824 takes some minutes."""
+
+import hashlib
+import os
+import subprocess
+import threading
+
+import pytest
+
+from conftest import IMAGE
+from harness import DEADLINE, kill_group, unique_name
+
+pytestmark = pytest.mark.streams
+
+SIZE = int(os.environ.get("BERTH_TEST_STREAM_BYTES", 64 * 1024 * 1024))
+# At least 1 MiB/s, however slow the machine.
+STREAM_DEADLINE = DEADLINE + SIZE // (1024 * 1024)
+
+
+def test_input_comes_back(berth):
+    result = berth("run", "--rm", "-i", IMAGE, "cat", input=b"one\ntwo\0three")
+    assert (result.status, result.stdout, result.err) == (0, b"one\ntwo\0three", "")
+
+
+def test_without_interactive_there_is_no_input(berth):
+    result = berth("run", "--rm", IMAGE, "cat", input=b"nobody reads this")
+    assert (result.status, result.out) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["exit 3", "sleep 2; exit 3"])
+def test_input_nobody_reads_does_not_hang_run(berth, command):
+    assert berth("run", "--rm", "-i", IMAGE, "sh", "-c", command, input=bytes(70_000)).status == 3
+
+
+@pytest.mark.parametrize("command", ["exit 3", "sleep 1; exit 3", "exec <&-; sleep 1; exit 3"])
+def test_input_nobody_reads_does_not_hang_exec(berth, box, command):
+    assert berth("exec", "-i", box, "sh", "-c", command, input=bytes(70_000)).status == 3
+
+
+def test_part_of_the_input_is_read(berth, box):
+    result = berth("exec", "-i", box, "head", "-c", "10", input=b"0123456789" * 100_000)
+    assert (result.status, result.out) == (0, "0123456789")
+
+
+def test_every_exit_comes_after_the_last_byte(berth, box):
+    for size in (1, 1023, 1025, 65_536, 65_537, 200_001):
+        result = berth("exec", box, "head", "-c", size, "/dev/zero")
+        assert (result.status, len(result.stdout)) == (0, size)
+        result = berth("exec", "-i", box, "sh", "-c", f"head -c {size} /dev/zero >&2", input=b"")
+        assert (result.status, len(result.stderr)) == (0, size)
+
+
+def test_a_stream_through_cat_keeps_every_byte(berth, box):
+    process = berth.spawn("exec", "-i", box, "cat", stdin=subprocess.PIPE)
+    watchdog = threading.Timer(STREAM_DEADLINE, kill_group, [process])
+    watchdog.start()
+    sent = hashlib.sha256()
+
+    def send():
+        block = os.urandom(1024 * 1024)
+        left = SIZE
+        with process.stdin:
+            while left > 0:
+                part = block[:left]
+                sent.update(part)
+                process.stdin.write(part)
+                left -= len(part)
+                block = block[1:] + block[:1]
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    received = hashlib.sha256()
+    count = 0
+    while part := process.stdout.read(1024 * 1024):
+        received.update(part)
+        count += len(part)
+    sender.join()
+    assert process.wait() == 0
+    watchdog.cancel()
+    assert count == SIZE
+    assert received.hexdigest() == sent.hexdigest()
+
+
+def test_output_of_run_keeps_every_byte(berth):
+    line = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\n"
+    count = SIZE // len(line)
+    process = berth.spawn("run", "--rm", IMAGE, "sh", "-c",
+                          f"yes {line.decode().strip()} | head -n {count}; echo end >&2")
+    watchdog = threading.Timer(STREAM_DEADLINE, kill_group, [process])
+    watchdog.start()
+    received = 0
+    while part := process.stdout.read(len(line) * 4096):
+        assert part == (line * 4096)[:len(part)]
+        received += len(part)
+    assert process.stderr.read() == b"end\n"
+    assert process.wait() == 0
+    watchdog.cancel()
+    assert received == count * len(line)
+
+
+def test_a_reader_that_stops_stalls_only_itself(berth, container):
+    name = container(command=("sh", "-c", "yes the main process writes on"))
+    stalled = [berth.spawn("exec", name, "yes", "nobody reads this"), berth.spawn("attach", name)]
+    try:
+        for process in stalled:
+            assert process.stdout.read(100_000)
+        for number in range(3):
+            assert berth.ok("exec", name, "echo", number) == str(number)
+        assert berth("exec", "-i", name, "cat", input=bytes(1_000_000)).stdout == bytes(1_000_000)
+        assert berth.state(name)["Running"] is True
+        assert all(process.poll() is None for process in stalled)
+    finally:
+        for process in stalled:
+            kill_group(process)
+            process.communicate()
+    assert berth.ok("exec", name, "echo", "still there") == "still there"
+
+
+def test_output_without_a_reader_is_no_failure(berth):
+    """As with `berth run IMAGE yes | head -n 1`."""
+    name = unique_name()
+    process = berth.spawn("run", "--rm", "--name", name, IMAGE, "yes")
+    try:
+        assert process.stdout.readline() == b"y\n"
+        process.stdout.close()
+        process.wait(timeout=60)
+    finally:
+        kill_group(process)
+        process.wait()
+        berth("rm", "-f", name)
