@@ -41,6 +41,11 @@ class FileLock {
   static FileLock acquire(const std::filesystem::path& path, std::chrono::milliseconds limit,
                           const std::string& what);
 
+  /// Takes over a lock that was inherited as a descriptor.
+  static FileLock adopt(UniqueFd locked, std::filesystem::path path) {
+    return FileLock(std::move(locked), std::move(path));
+  }
+
   int fd() const { return fd_.get(); }
   /// Removes the file while the lock is held; who waits for it starts over with a new file.
   void remove_file();

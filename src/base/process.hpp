@@ -37,7 +37,7 @@ struct Credentials {
 
 /// What to run; building one is a pure function, so that arguments can be tested without running anything.
 struct ProcessSpec {
-  std::filesystem::path program;  ///< absolute, or looked up with find_program
+  std::filesystem::path program;       ///< absolute, or looked up with find_program
   std::vector<std::string> arguments;  ///< without argv[0]
   /// Nothing: the caller's environment.
   std::optional<std::vector<std::string>> environment;

@@ -12,11 +12,13 @@ std::vector<std::string> split(std::string_view text, char separator);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 std::string_view trim(std::string_view text);
 
-/// Bytes from "64", "512k", "256m", "1g", "2t" (any case, optional b or ib). Throws invalid-argument naming `what`.
+/// Bytes from "64", "512k", "256m", "1g", "2t" (any case, optional b or ib). Throws invalid-argument naming
+/// `what`.
 std::uint64_t parse_size(std::string_view text, std::string_view what);
 
 /// A whole decimal number within bounds. Throws invalid-argument naming `what`.
-std::int64_t parse_integer(std::string_view text, std::int64_t least, std::int64_t most, std::string_view what);
+std::int64_t parse_integer(std::string_view text, std::int64_t least, std::int64_t most,
+                           std::string_view what);
 
 /// "1.5MiB": binary units, as `docker stats` shows memory.
 std::string format_binary_size(std::uint64_t bytes);

@@ -74,12 +74,12 @@ struct Attachment {
 struct Usage {
   record::Pod pod;
   link::Stats guest;
-  std::uint64_t machine_resident_bytes = 0;  ///< memory of the QEMU process
-  std::uint64_t machine_cpu_nanoseconds = 0; ///< host processor time of the QEMU process
+  std::uint64_t machine_resident_bytes = 0;   ///< memory of the QEMU process
+  std::uint64_t machine_cpu_nanoseconds = 0;  ///< host processor time of the QEMU process
 };
 
-/// The verbs every front calls. Names are container names, ids or unique id prefixes. Each call first completes or
-/// undoes what a killed command or launcher left of the pod it meets.
+/// The verbs every front calls. Names are container names, ids or unique id prefixes. Each call first
+/// completes or undoes what a killed command or launcher left of the pod it meets.
 class Engine {
  public:
   explicit Engine(Paths paths);
@@ -118,6 +118,9 @@ class Engine {
 
  private:
   struct State;
+  UniqueFd launch(record::Pod& pod);
+  template <typename Start>
+  auto launch_or_remove(record::Pod& pod, Start start);
   std::unique_ptr<State> state_;
 };
 

@@ -10,7 +10,8 @@
 namespace berth::launcher {
 
 /// Frames between a client and a launcher after an upgrade to "berth-interaction" (docs/launcher-api.md).
-/// Kinds 0 to 2 and the header are those of Docker's multiplexed streams: kind, three zero bytes, length (big endian).
+/// Kinds 0 to 2 and the header are those of Docker's multiplexed streams: kind, three zero bytes, length (big
+/// endian).
 enum class FrameKind : std::uint8_t {
   input = 0,            ///< client to launcher
   standard_output = 1,  ///< launcher to client
@@ -34,7 +35,8 @@ struct Frame {
 
 /// How a container's main process or an exec ended.
 struct Exit {
-  std::int32_t code = 0;  ///< as Docker shows it: 128+n for a signal, 126 or 127 for a command that cannot run
+  std::int32_t code =
+      0;  ///< as Docker shows it: 128+n for a signal, 126 or 127 for a command that cannot run
   std::int32_t signal = 0;
   bool oom_killed = false;
   /// Why it never ran or what ended the machine; empty after an ordinary end.

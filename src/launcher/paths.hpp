@@ -7,12 +7,12 @@
 
 namespace berth::launcher {
 
-/// Where berth keeps things. Root: /var/lib/berth and /run/berth; others: below XDG_DATA_HOME (~/.local/share) and
-/// XDG_RUNTIME_DIR. BERTH_ROOT and BERTH_RUNTIME override both.
+/// Where berth keeps things. Root: /var/lib/berth and /run/berth; others: below XDG_DATA_HOME
+/// (~/.local/share) and XDG_RUNTIME_DIR. BERTH_ROOT and BERTH_RUNTIME override both.
 struct Paths {
-  std::filesystem::path data;     ///< records, images, pods: survives a reboot
-  std::filesystem::path runtime;  ///< sockets: does not
-  std::filesystem::path programs; ///< berth-launcher and berth-tether: beside berth, else ../lib/berth
+  std::filesystem::path data;      ///< records, images, pods: survives a reboot
+  std::filesystem::path runtime;   ///< sockets: does not
+  std::filesystem::path programs;  ///< berth-launcher and berth-tether: beside berth, else ../lib/berth
 
   static Paths of_this_user();
 

@@ -1,0 +1,205 @@
+#include "engine/container_spec.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "base/ids.hpp"
+#include "base/signals.hpp"
+#include "base/text.hpp"
+#include "hypervisor/hypervisor.hpp"
+
+namespace berth::engine {
+namespace {
+
+constexpr const char* kDefaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr const char* kNetworkName = "user";
+constexpr std::size_t kHostNameLimit = 63;
+
+bool is_set(const std::vector<std::string>& environment, std::string_view name) {
+  return std::any_of(environment.begin(), environment.end(), [&](const std::string& entry) {
+    return entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=';
+  });
+}
+
+/// Adds an assignment, or puts it in the place of an earlier one of the same name.
+void assign(std::vector<std::string>& environment, const std::string& assignment) {
+  const std::string name = assignment.substr(0, assignment.find('=') + 1);
+  for (std::string& entry : environment) {
+    if (!entry.starts_with(name)) continue;
+    entry = assignment;
+    return;
+  }
+  environment.push_back(assignment);
+}
+
+std::vector<std::string> environment_of(const CreateOptions& options, const image::ImageConfig& image,
+                                        const std::string& hostname) {
+  std::vector<std::string> environment;
+  for (const std::string& entry : image.env) assign(environment, entry);
+  if (!is_set(environment, "PATH")) environment.insert(environment.begin(), kDefaultPath);
+  assign(environment, "HOSTNAME=" + hostname);
+  if (options.tty) assign(environment, "TERM=xterm");
+  for (const std::string& entry : options.environment) {
+    if (entry.find('=') == std::string::npos || entry.front() == '=') {
+      throw Error(Code::invalid_argument, "'{}' is not an environment variable: use NAME=VALUE", printable(entry));
+    }
+    assign(environment, entry);
+  }
+  return environment;
+}
+
+std::vector<std::string> command_of(const CreateOptions& options, const image::ImageConfig& image) {
+  std::vector<std::string> command = options.entrypoint.value_or(image.entrypoint);
+  if (!options.command.empty()) {
+    command.insert(command.end(), options.command.begin(), options.command.end());
+  } else if (!options.entrypoint) {
+    // Docker drops the image's command when the entrypoint is replaced.
+    command.insert(command.end(), image.cmd.begin(), image.cmd.end());
+  }
+  std::erase_if(command, [&](const std::string& word) { return &word == command.data() && word.empty(); });
+  if (command.empty()) {
+    throw Error(Code::invalid_argument, "no command specified: the image names none, so give one after it");
+  }
+  return command;
+}
+
+config::SessionConfig session_of(const CreateOptions& options, const image::ImageConfig& image, const std::string& id,
+                                 const std::string& hostname) {
+  config::SessionConfig session;
+  session.common.id = id;
+  const std::vector<std::string> command = command_of(options, image);
+  session.cmd.path = command.front();
+  session.cmd.args = command;
+  session.cmd.env = environment_of(options, image, hostname);
+  session.cmd.dir = options.working_directory.empty() ? image.working_dir : options.working_directory;
+  if (session.cmd.dir.empty()) session.cmd.dir = "/";
+  if (session.cmd.dir.front() != '/') {
+    throw Error(Code::invalid_argument, "the working directory '{}' must be absolute", session.cmd.dir);
+  }
+  const std::string user = options.user.empty() ? image.user : options.user;
+  const std::size_t colon = user.find(':');
+  session.user = user.substr(0, colon);
+  if (colon != std::string::npos) session.group = user.substr(colon + 1);
+  session.stop_signal = options.stop_signal.empty() ? image.stop_signal : options.stop_signal;
+  if (!session.stop_signal.empty() && !signal_number(session.stop_signal)) {
+    throw Error(Code::invalid_argument, "'{}' is not a signal of Linux: use for example SIGTERM or 15",
+                printable(session.stop_signal));
+  }
+  session.attach = true;
+  session.open_stdin = options.open_stdin;
+  session.tty = options.tty;
+  session.init = options.init;
+  session.read_only_root = options.read_only;
+  session.active = true;
+  return session;
+}
+
+config::NetworkEndpoint user_network(const std::string& mac) {
+  using hypervisor::UserNetwork;
+  config::NetworkEndpoint endpoint;
+  endpoint.common.id = mac;
+  endpoint.common.name = "eth0";
+  endpoint.is_static = true;
+  endpoint.ip = config::IpNetwork::parse(fmt::format("{}/{}", UserNetwork::guest, UserNetwork::prefix_length));
+  endpoint.network.common.name = kNetworkName;
+  endpoint.network.type = kNetworkName;
+  endpoint.network.is_default = true;
+  endpoint.network.gateway =
+      config::IpNetwork::parse(fmt::format("{}/{}", UserNetwork::gateway, UserNetwork::prefix_length));
+  endpoint.network.nameservers = {config::IpAddress::parse(std::string(UserNetwork::resolver))};
+  return endpoint;
+}
+
+std::string new_mac() {
+  // 52:54:00 is the prefix QEMU uses for machines of its own.
+  const std::string bytes = random_bytes(3);
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(bytes[i])); };
+  return fmt::format("52:54:00:{:02x}:{:02x}:{:02x}", byte(0), byte(1), byte(2));
+}
+
+void add_mounts(record::Pod& pod, const CreateOptions& options, const image::ImageConfig& image) {
+  int number = 0;
+  for (const std::string& path : image.volumes) {
+    config::MountSpec mount;
+    mount.source.scheme = "scratch";
+    mount.source.path = "/" + std::to_string(number);
+    mount.path = path;
+    mount.mode = "rw";
+    mount.copy_mode = config::CopyMode::fresh;
+    pod.executor.mounts.emplace("volume-" + std::to_string(number++), std::move(mount));
+  }
+  number = 0;
+  for (const auto& [path, mode] : options.tmpfs) {
+    if (path.empty() || path.front() != '/') {
+      throw Error(Code::invalid_argument, "--tmpfs '{}': the path must be absolute", printable(path));
+    }
+    config::MountSpec mount;
+    mount.source.scheme = "tmpfs";
+    mount.path = path;
+    mount.mode = mode;
+    pod.executor.mounts.emplace("tmpfs-" + std::to_string(number++), std::move(mount));
+  }
+}
+
+void check_limits(const CreateOptions& options) {
+  const long online = ::sysconf(_SC_NPROCESSORS_ONLN);
+  if (!(options.cpus > 0) || options.cpus > static_cast<double>(online)) {
+    throw Error(Code::invalid_argument, "--cpus {} is out of range: this host has {} processors", options.cpus, online);
+  }
+  if (options.memory_bytes != 0 && options.memory_bytes < kLeastMemory) {
+    throw Error(Code::invalid_argument, "{} of memory is too little for a virtual machine: give at least {}",
+                format_binary_size(options.memory_bytes), format_binary_size(kLeastMemory));
+  }
+  if (options.network != "user" && options.network != "none") {
+    throw Error(Code::invalid_argument, "unknown network '{}': use user or none", printable(options.network));
+  }
+  if (options.network == "none" && !options.ports.empty()) {
+    throw Error(Code::invalid_argument, "a container without a network cannot publish ports: leave out -p or --network none");
+  }
+  if (!options.name.empty() && !is_valid_name(options.name)) {
+    throw Error(Code::invalid_argument,
+                "invalid container name '{}': use [a-zA-Z0-9][a-zA-Z0-9_.-]+, at most 128 characters",
+                printable(options.name));
+  }
+  if (options.hostname.size() > kHostNameLimit) {
+    throw Error(Code::invalid_argument, "the host name is longer than {} characters", kHostNameLimit);
+  }
+}
+
+}  // namespace
+
+record::Pod make_pod(const CreateOptions& options, const image::Image& image, Nanoseconds now) {
+  check_limits(options);
+  record::Pod pod;
+  const std::string id = new_id();
+  pod.executor.common.id = id;
+  pod.executor.common.name = options.name.empty() ? random_name() : options.name;
+  pod.executor.hostname = options.hostname.empty() ? short_id(id) : options.hostname;
+  pod.executor.create_time = std::chrono::duration_cast<std::chrono::seconds>(now).count();
+  pod.executor.image_id = image.id;
+  pod.executor.repo_name = image.reference ? image.reference->familiar() : options.image;
+  pod.executor.annotations = options.labels;
+  for (const auto& [key, value] : image.config.labels) pod.executor.annotations.emplace(key, value);
+  pod.executor.sessions.emplace(id, session_of(options, image.config, id, pod.executor.hostname));
+  add_mounts(pod, options, image.config);
+
+  record::Host& host = pod.host;
+  host.image_reference = pod.executor.repo_name;
+  host.image_id = image.id;
+  host.created = now.count();
+  host.auto_remove = options.auto_remove;
+  host.remove_unless_started = options.remove_unless_started;
+  host.cpus = options.cpus;
+  host.memory_bytes = options.memory_bytes == 0 ? kDefaultMemory : options.memory_bytes;
+  host.accelerator = options.accelerator;
+  host.network = options.network;
+  host.mac = new_mac();
+  host.ports = options.ports;
+  host.command = pod.session().cmd.args;
+  if (options.network == "user") pod.executor.networks.emplace(kNetworkName, user_network(host.mac));
+  return pod;
+}
+
+}  // namespace berth::engine

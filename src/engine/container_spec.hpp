@@ -1,0 +1,17 @@
+#pragma once
+
+#include "base/clock.hpp"
+#include "engine/engine.hpp"
+#include "image/store.hpp"
+#include "record/pod.hpp"
+
+namespace berth::engine {
+
+inline constexpr std::uint64_t kDefaultMemory = std::uint64_t{512} << 20;
+inline constexpr std::uint64_t kLeastMemory = std::uint64_t{64} << 20;
+
+/// The record of a new container: the options over the image's configuration, with Docker's rules for both.
+/// Throws invalid-argument for what cannot be.
+record::Pod make_pod(const CreateOptions& options, const image::Image& image, Nanoseconds now);
+
+}  // namespace berth::engine

@@ -1,0 +1,301 @@
+#include "engine/engine.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/files.hpp"
+#include "base/ids.hpp"
+#include "base/io.hpp"
+#include "base/text.hpp"
+#include "engine/container_spec.hpp"
+#include "engine/machine_parts.hpp"
+#include "engine/ports.hpp"
+#include "engine/scratch.hpp"
+#include "image/rootfs.hpp"
+#include "image/store.hpp"
+#include "launcher/cleanup.hpp"
+#include "launcher/client.hpp"
+#include "launcher/http.hpp"
+#include "launcher/machine_plan.hpp"
+#include "launcher/start.hpp"
+
+namespace berth::engine {
+namespace {
+
+constexpr std::chrono::milliseconds kLockLimit{10'000};
+constexpr std::chrono::seconds kDefaultGrace{10};
+/// What a launcher may take beyond the grace: kill, orderly power-off, record.
+constexpr std::chrono::seconds kStopSlack{60};
+constexpr std::chrono::seconds kRequestLimit{30};
+constexpr std::chrono::seconds kStartLimit{300};
+constexpr std::chrono::seconds kForever{0};
+
+bool is_active(record::Status status) {
+  return status != record::Status::created && status != record::Status::exited && status != record::Status::removing;
+}
+
+Error not_running(const record::Pod& pod) {
+  return Error(Code::wrong_state, "container {} is not running: start it with `berth start {}`", pod.name(), pod.name());
+}
+
+}  // namespace
+
+struct Engine::State {
+  explicit State(Paths given) : paths(std::move(given)) {}
+
+  Paths paths;
+  SystemClock clock;
+  std::unique_ptr<record::Store> records;
+  std::unique_ptr<image::Store> images;
+
+  FileLock lock(const record::Pod& pod) {
+    return FileLock::acquire(paths.pod_lock(pod.id()), kLockLimit, "container " + pod.name());
+  }
+  /// Completes or undoes what a killed process left of the pod; nothing when that removed it.
+  std::optional<record::Pod> settle(record::Pod pod);
+  record::Pod touch(std::string_view name);
+  launcher::Client client(const record::Pod& pod) { return {paths, pod.id()}; }
+  record::Pod running(std::string_view name);
+};
+
+std::optional<record::Pod> Engine::State::settle(record::Pod pod) {
+  if (!is_active(pod.host.status) && records->intent(pod.id()) == record::Intent::none) return pod;
+  std::optional<FileLock> held = FileLock::try_acquire(paths.pod_lock(pod.id()));
+  if (!held) return pod;  // its launcher, or the command that makes or removes it, is alive
+  if (!launcher::recover_pod(*records, paths, pod.id(), *held, clock)) return std::nullopt;
+  return records->find(pod.id());
+}
+
+record::Pod Engine::State::touch(std::string_view name) {
+  std::optional<record::Pod> pod = settle(records->get(name));
+  if (!pod) throw Error(Code::not_found, "no such container: {}", name);
+  return std::move(*pod);
+}
+
+record::Pod Engine::State::running(std::string_view name) {
+  record::Pod pod = touch(name);
+  if (!is_active(pod.host.status)) throw not_running(pod);
+  return pod;
+}
+
+Engine::Engine(Paths paths) : state_(std::make_unique<State>(std::move(paths))) {
+  const Paths& p = state_->paths;
+  make_directories(p.data, 0700);
+  for (const char* folder : {"pods", "locks"}) make_directories(p.data / folder, 0700);
+  make_directories(p.cache(), 0700);
+  make_directories(p.runtime, 0700);
+  state_->records = std::make_unique<record::Store>(p.database());
+  state_->images = std::make_unique<image::Store>(p.images());
+}
+
+Engine::~Engine() = default;
+
+const Paths& Engine::paths() const {
+  return state_->paths;
+}
+
+image::Store& Engine::images() {
+  return *state_->images;
+}
+
+record::Store& Engine::records() {
+  return *state_->records;
+}
+
+record::Pod Engine::create(const CreateOptions& options) {
+  const image::Image image = state_->images->get(options.image);
+  record::Pod pod = make_pod(options, image, state_->clock.now());
+  choose_free_ports(pod.host.ports);
+  image::rootfs(*state_->images, image);
+
+  FileLock lock = state_->lock(pod);
+  try {
+    state_->records->create(pod);
+    make_directories(state_->paths.pod(pod.id()), 0700);
+    make_scratch_disk(state_->paths.cache(), state_->paths.pod(pod.id()) / "scratch.img");
+    state_->records->set_intent(pod.id(), record::Intent::none);
+  } catch (const Error&) {
+    launcher::remove_pod(*state_->records, state_->paths, pod.id(), lock);
+    throw;
+  }
+  return pod;
+}
+
+UniqueFd Engine::launch(record::Pod& pod) {
+  const AcceleratorChoice choice = choose_accelerator(state_->paths, pod);
+  if (!choice.note.empty() && on_notice) on_notice(choice.note);
+  launcher::Launcher::Settings settings = machine_parts(state_->paths);
+  settings.paths = state_->paths;
+  settings.id = pod.id();
+  settings.accelerator = choice.accelerator;
+  settings.image = image::rootfs(*state_->images, state_->images->get(pod.host.image_id));
+
+  FileLock lock = state_->lock(pod);
+  const std::optional<record::Pod> now = state_->records->find(pod.id());
+  if (!now) throw Error(Code::not_found, "no such container: {}", pod.name());
+  pod = *now;
+  if (is_active(pod.host.status)) throw Error(Code::wrong_state, "container {} is running already", pod.name());
+  check_memory(pod.host.memory_bytes);
+  state_->records->check_ports(pod.id(), pod.host.ports);
+  check_ports_free(pod.host.ports);
+  return launcher::start_launcher(settings, std::move(lock));
+}
+
+/// A container that `run` made and that could not even be launched goes away with the failure.
+template <typename Start>
+auto Engine::launch_or_remove(record::Pod& pod, Start start) {
+  try {
+    return start();
+  } catch (const Error&) {
+    if (pod.host.remove_unless_started) {
+      if (std::optional<FileLock> lock = FileLock::try_acquire(state_->paths.pod_lock(pod.id()))) {
+        launcher::remove_pod(*state_->records, state_->paths, pod.id(), *lock);
+      }
+    }
+    throw;
+  }
+}
+
+void Engine::start(std::string_view name) {
+  record::Pod pod = state_->touch(name);
+  if (is_active(pod.host.status)) {
+    state_->client(pod).request("/v1/started", kStartLimit);
+    return;
+  }
+  launch_or_remove(pod, [&] {
+    return launcher::Client::request_on(launch(pod), "/v1/started", kStartLimit);
+  });
+}
+
+Attachment Engine::start_attached(std::string_view name, bool with_input) {
+  record::Pod pod = state_->touch(name);
+  return launch_or_remove(pod, [&] {
+    launcher::FrameStream stream = launcher::Client::open_stream_on(
+        launch(pod), fmt::format("/v1/attach?lossless=1&stdin={}", with_input ? 1 : 0));
+    return Attachment{std::move(stream.stream), std::move(stream.early), pod.session().tty};
+  });
+}
+
+Attachment Engine::attach(std::string_view name, bool with_input) {
+  const record::Pod pod = state_->running(name);
+  const bool input = with_input && pod.session().open_stdin;
+  launcher::FrameStream stream = state_->client(pod).open_stream(fmt::format("/v1/attach?stdin={}", input ? 1 : 0));
+  return {std::move(stream.stream), std::move(stream.early), pod.session().tty};
+}
+
+namespace {
+
+launcher::ExecRequest exec_request(const ExecOptions& options) {
+  launcher::ExecRequest request;
+  request.command = options.command;
+  request.environment = options.environment;
+  request.working_directory = options.working_directory;
+  request.user = options.user;
+  request.tty = options.tty;
+  request.open_stdin = options.open_stdin;
+  request.columns = options.columns;
+  request.rows = options.rows;
+  return request;
+}
+
+}  // namespace
+
+Attachment Engine::exec(std::string_view name, const ExecOptions& options) {
+  const record::Pod pod = state_->running(name);
+  launcher::FrameStream stream =
+      state_->client(pod).open_stream("/v1/exec", launcher::format_exec(exec_request(options)));
+  return {std::move(stream.stream), std::move(stream.early), options.tty};
+}
+
+std::string Engine::exec_detached(std::string_view name, const ExecOptions& options) {
+  const record::Pod pod = state_->running(name);
+  return state_->client(pod).request("/v1/exec", kStartLimit, launcher::format_exec(exec_request(options)));
+}
+
+void Engine::stop(std::string_view name, std::optional<std::chrono::seconds> grace) {
+  const record::Pod pod = state_->touch(name);
+  if (!is_active(pod.host.status)) return;
+  const std::chrono::seconds patience = grace.value_or(kDefaultGrace);
+  try {
+    state_->client(pod).request(fmt::format("/v1/stop?grace={}", patience.count()), patience + kStopSlack);
+  } catch (const Error& error) {
+    // A launcher that ended in the meantime has stopped its pod, one way or the other.
+    if (error.code() != Code::unavailable) throw;
+    if (const auto left = state_->records->find(pod.id())) state_->settle(*left);
+  }
+}
+
+void Engine::kill(std::string_view name, int signal) {
+  const record::Pod pod = state_->running(name);
+  state_->client(pod).request(fmt::format("/v1/kill?signal={}", signal), kRequestLimit);
+}
+
+launcher::Exit Engine::wait(std::string_view name) {
+  record::Pod pod = state_->touch(name);
+  if (is_active(pod.host.status)) {
+    try {
+      return launcher::decode_exit(state_->client(pod).request("/v1/wait", kForever));
+    } catch (const Error& error) {
+      if (error.code() != Code::unavailable) throw;
+      pod = state_->touch(pod.id());
+    }
+  }
+  launcher::Exit exit;
+  exit.code = pod.host.exit_code;
+  exit.error = pod.host.error;
+  exit.oom_killed = pod.host.oom_killed;
+  return exit;
+}
+
+std::string Engine::remove(std::string_view name, bool force) {
+  record::Pod pod = state_->touch(name);
+  if (is_active(pod.host.status)) {
+    if (!force) {
+      throw Error(Code::wrong_state, "container {} is running: stop it first, or remove it with -f", pod.name());
+    }
+    stop(pod.id(), std::chrono::seconds(0));
+  }
+  FileLock lock = state_->lock(pod);
+  launcher::remove_pod(*state_->records, state_->paths, pod.id(), lock);
+  return pod.id();
+}
+
+record::Pod Engine::get(std::string_view name) {
+  return state_->touch(name);
+}
+
+std::vector<record::Pod> Engine::list() {
+  std::vector<record::Pod> settled;
+  for (record::Pod& pod : state_->records->list()) {
+    if (std::optional<record::Pod> kept = state_->settle(std::move(pod))) settled.push_back(std::move(*kept));
+  }
+  return settled;
+}
+
+Usage Engine::usage(std::string_view name) {
+  Usage usage;
+  usage.pod = state_->running(name);
+  const launcher::UsageReport report =
+      launcher::parse_usage(state_->client(usage.pod).request("/v1/stats", kRequestLimit));
+  usage.guest = report.guest;
+  usage.machine_resident_bytes = report.machine.resident_bytes;
+  usage.machine_cpu_nanoseconds =
+      static_cast<std::uint64_t>(std::chrono::nanoseconds(report.machine.cpu_time).count());
+  return usage;
+}
+
+launcher::LogReader Engine::logs(std::string_view name, const launcher::LogQuery& query) {
+  return launcher::LogReader(state_->paths.pod(state_->touch(name).id()), query);
+}
+
+bool is_running(const record::Pod& pod) {
+  return is_active(pod.host.status);
+}
+
+}  // namespace berth::engine

@@ -1,0 +1,97 @@
+#include "engine/machine_parts.hpp"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <exception>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/io.hpp"
+#include "base/text.hpp"
+#include "hypervisor/initramfs.hpp"
+#include "hypervisor/kernel.hpp"
+#include "hypervisor/qemu/qemu.hpp"
+#include "launcher/machine_plan.hpp"
+
+namespace berth::engine {
+namespace {
+
+hypervisor::GuestKernel guest_kernel() {
+  const char* override_path = ::getenv("BERTH_KERNEL");
+  return hypervisor::find_kernel(override_path != nullptr ? override_path : "");
+}
+
+/// Runs a coroutine to its end on a loop of its own.
+template <typename T>
+T run_to_end(std::function<Task<T>()> body) {
+  asio::io_context loop(1);
+  std::optional<T> result;
+  std::exception_ptr failure;
+  asio::co_spawn(
+      loop, [&]() -> Task<> { result = co_await body(); }, [&](std::exception_ptr thrown) { failure = thrown; });
+  loop.run();
+  if (failure) std::rethrow_exception(failure);
+  return std::move(*result);
+}
+
+template <typename T>
+T with_probe(const launcher::Paths& paths, std::function<Task<T>(hypervisor::KvmProbe&)> body) {
+  hypervisor::QemuHypervisor qemu;
+  const SystemClock clock;
+  const launcher::Launcher::Settings parts = machine_parts(paths);
+  hypervisor::KvmProbe::Settings settings;
+  settings.state = paths.cache();
+  settings.kernel = guest_kernel();
+  settings.initramfs = parts.initramfs;
+  settings.qemu_version = qemu.version();
+  record::Pod nobody;
+  nobody.host.user_slot = 0;
+  settings.credentials = launcher::machine_credentials(nobody);
+  return run_to_end<T>([&]() -> Task<T> {
+    hypervisor::KvmProbe probe(qemu, clock, settings);
+    co_return co_await body(probe);
+  });
+}
+
+}  // namespace
+
+launcher::Launcher::Settings machine_parts(const launcher::Paths& paths) {
+  launcher::Launcher::Settings settings;
+  hypervisor::InitramfsSpec spec;
+  spec.kernel = guest_kernel();
+  spec.init = paths.tether_program();
+  settings.kernel = spec.kernel.image;
+  settings.initramfs = hypervisor::cached_initramfs(spec, paths.cache());
+  return settings;
+}
+
+AcceleratorChoice choose_accelerator(const launcher::Paths& paths, const record::Pod& pod) {
+  const hypervisor::AcceleratorRequest request = hypervisor::parse_accelerator(pod.host.accelerator);
+  if (request == hypervisor::AcceleratorRequest::tcg) return {};
+  return with_probe<AcceleratorChoice>(paths, [request](hypervisor::KvmProbe& probe) -> Task<AcceleratorChoice> {
+    co_return co_await hypervisor::choose_accelerator(request, probe);
+  });
+}
+
+hypervisor::KvmAnswer probe_kvm(const launcher::Paths& paths) {
+  return with_probe<hypervisor::KvmAnswer>(
+      paths, [](hypervisor::KvmProbe& probe) -> Task<hypervisor::KvmAnswer> { co_return co_await probe.ask(); });
+}
+
+void check_memory(std::uint64_t bytes) {
+  const std::string info = read_file("/proc/meminfo");
+  constexpr std::string_view kField = "MemAvailable:";
+  const std::size_t at = info.find(kField);
+  if (at == std::string::npos) return;
+  const std::uint64_t available = std::strtoull(info.c_str() + at + kField.size(), nullptr, 10) * 1024;
+  if (bytes > available) {
+    throw Error(Code::capacity, "not enough memory: {} asked for, {} available on this host; give less with --memory",
+                format_binary_size(bytes), format_binary_size(available));
+  }
+}
+
+}  // namespace berth::engine

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+
+#include "hypervisor/probe.hpp"
+#include "launcher/launcher.hpp"
+#include "launcher/paths.hpp"
+
+namespace berth::engine {
+
+using hypervisor::AcceleratorChoice;
+
+/// Kernel and initramfs, made when there is none: the parts that all machines of this installation share.
+launcher::Launcher::Settings machine_parts(const launcher::Paths& paths);
+
+/// KVM or software emulation for this pod; the first call of a host's boot may boot a machine to know.
+AcceleratorChoice choose_accelerator(const launcher::Paths& paths, const record::Pod& pod);
+
+/// The answer of the KVM probe, from what is kept when there is one.
+hypervisor::KvmAnswer probe_kvm(const launcher::Paths& paths);
+
+/// Throws capacity when the host has not that much memory available.
+void check_memory(std::uint64_t bytes);
+
+}  // namespace berth::engine

@@ -1,0 +1,88 @@
+#include "launcher/cleanup.hpp"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "base/error.hpp"
+#include "base/io.hpp"
+#include "base/text.hpp"
+
+namespace berth::launcher {
+namespace {
+
+constexpr int kMachineEndMilliseconds = 5000;
+constexpr std::int32_t kUnknownExit = 255;
+
+/// QEMU dies with its launcher; this is for one that has not yet.
+void end_machine(const record::ProcessIdentity& machine) {
+  if (machine.pid <= 0) return;
+  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, machine.pid, 0)));
+  if (!process || process_start_ticks(machine.pid) != machine.start_ticks) return;
+  ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+  pollfd ended{process.get(), POLLIN, 0};
+  ::poll(&ended, 1, kMachineEndMilliseconds);
+}
+
+bool was_active(record::Status status) {
+  switch (status) {
+    case record::Status::starting:
+    case record::Status::running:
+    case record::Status::paused:
+    case record::Status::stopping:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+std::uint64_t process_start_ticks(std::int32_t pid) {
+  constexpr std::size_t kStartTimeAfterName = 19;  // field 22, counted from the one behind the name
+  const auto stat = find_file("/proc/" + std::to_string(pid) + "/stat");
+  if (!stat) return 0;
+  const std::size_t name_end = stat->rfind(')');
+  if (name_end == std::string::npos || name_end + 2 > stat->size()) return 0;
+  const std::vector<std::string> fields = split(std::string_view(*stat).substr(name_end + 2), ' ');
+  return fields.size() > kStartTimeAfterName ? std::strtoull(fields[kStartTimeAfterName].c_str(), nullptr, 10) : 0;
+}
+
+void remove_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock) {
+  if (records.find(id)) records.set_intent(id, record::Intent::remove);
+  remove_tree(paths.pod_runtime(id));
+  remove_tree(paths.pod(id));
+  records.remove(id);
+  lock.remove_file();
+}
+
+bool recover_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock,
+                 const Clock& clock) {
+  const std::optional<record::Pod> pod = records.find(id);
+  if (!pod) {
+    lock.remove_file();
+    return false;
+  }
+  if (was_active(pod->host.status)) end_machine(pod->host.machine);
+  const bool never_ran = pod->host.status == record::Status::starting && pod->host.remove_unless_started;
+  const bool ended = was_active(pod->host.status) && pod->host.auto_remove;
+  if (records.intent(id) != record::Intent::none || never_ran || ended) {
+    remove_pod(records, paths, id, lock);
+    return false;
+  }
+  if (!was_active(pod->host.status)) return true;
+  remove_tree(paths.pod_runtime(id));
+  records.update(id, [&](record::Pod& changed) {
+    changed.host.status = record::Status::exited;
+    changed.host.finished = clock.now().count();
+    changed.host.exit_code = kUnknownExit;
+    changed.host.error = "the launcher of this container ended unexpectedly";
+    changed.host.launcher = {};
+    changed.host.machine = {};
+    changed.executor.execs.clear();
+  });
+  return true;
+}
+
+}  // namespace berth::launcher

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string_view>
+
+#include "base/clock.hpp"
+#include "base/files.hpp"
+#include "launcher/paths.hpp"
+#include "record/store.hpp"
+
+namespace berth::launcher {
+
+/// Removes everything a pod has: runtime folder, folder with disk and logs, record and, last, the lock's
+/// file. The caller holds the pod's lock; cut off anywhere, it can be called again.
+void remove_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock);
+
+/// Makes a record true again whose launcher is gone, or whose creation or removal was cut off. The caller
+/// holds the pod's lock. Returns false when the pod is removed by that.
+bool recover_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock,
+                 const Clock& clock);
+
+/// What /proc says of a process: its start time in clock ticks, or 0 when there is no such process.
+std::uint64_t process_start_ticks(std::int32_t pid);
+
+}  // namespace berth::launcher

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "base/process.hpp"
+#include "base/unique_fd.hpp"
+#include "launcher/launcher.hpp"
+#include "launcher/paths.hpp"
+
+namespace berth::launcher {
+
+/// A connection that was upgraded to frames.
+struct FrameStream {
+  UniqueFd stream;
+  std::string early;  ///< bytes that came with the answer: the stream's first
+};
+
+/// Talks to one pod's launcher over its socket; blocking. Errors of the launcher are thrown with their code;
+/// Code::unavailable when there is none.
+class Client {
+ public:
+  Client(const Paths& paths, std::string id);
+
+  /// Body of the answer. `limit` zero: as long as it takes.
+  std::string request(const std::string& target, std::chrono::seconds limit, const std::string& body = "{}");
+  FrameStream open_stream(const std::string& target, const std::string& body = "{}");
+
+  /// As request and open_stream, on a connection that exists.
+  static std::string request_on(UniqueFd connection, const std::string& target, std::chrono::seconds limit,
+                                const std::string& body = "{}");
+  static FrameStream open_stream_on(UniqueFd connection, const std::string& target,
+                                    const std::string& body = "{}");
+
+ private:
+  UniqueFd connect();
+  Paths paths_;
+  std::string id_;
+};
+
+UsageReport parse_usage(std::string_view body);
+
+}  // namespace berth::launcher

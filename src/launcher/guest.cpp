@@ -1,0 +1,162 @@
+#include "launcher/guest.hpp"
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "extraconfig/codec.hpp"
+
+namespace berth::launcher {
+namespace {
+
+constexpr Milliseconds kConnectLimit{30'000};
+constexpr Milliseconds kOpenLimit{30'000};
+constexpr std::size_t kReadSize = 256u << 10;
+
+}  // namespace
+
+struct Guest::State : std::enable_shared_from_this<State> {
+  State(const asio::any_io_executor& executor, hypervisor::Machine& machine, Callbacks given)
+      : callbacks(std::move(given)),
+        control(executor, machine.take_port(hypervisor::Port::control)),
+        output(executor, machine.take_port(hypervisor::Port::output)),
+        attach_port(machine.take_port(hypervisor::Port::attach)),
+        changed(executor) {}
+
+  extraconfig::Pairs handle(link::Document document);
+  Task<> serve_control();
+  Task<> read_output();
+  void broke(const Error& error);
+
+  Callbacks callbacks;
+  link::ControlChannel control;
+  Stream output;
+  UniqueFd attach_port;
+  Event changed;
+  std::optional<link::Hello> hello;
+  std::optional<Error> broken;
+  std::shared_ptr<link::ssh::Client> ssh;
+  bool connecting = false;
+  bool closed = false;
+};
+
+extraconfig::Pairs Guest::State::handle(link::Document document) {
+  switch (document.kind) {
+    case link::DocumentKind::hello: {
+      link::Hello said;
+      extraconfig::decode(document.keys.changed, said);
+      if (said.version != link::kLinkVersion) {
+        throw Error(Code::unsupported, "the tether speaks version {} of the link, this launcher {}", said.version,
+                    link::kLinkVersion);
+      }
+      hello = std::move(said);
+      changed.notify_all();
+      return {};
+    }
+    case link::DocumentKind::report:
+      callbacks.on_report(extraconfig::filter(document.keys.changed, describe::scope::read_write));
+      return {};
+    default:
+      throw Error(Code::unsupported, "a guest cannot send this kind of document");
+  }
+}
+
+Task<> Guest::State::serve_control() {
+  const auto self = shared_from_this();
+  try {
+    co_await control.serve([self](link::Document document) -> Task<extraconfig::Pairs> {
+      co_return self->handle(std::move(document));
+    });
+    broke(Error(Code::unavailable, "the control port closed"));
+  } catch (const Error& error) {
+    broke(error);
+  }
+}
+
+Task<> Guest::State::read_output() {
+  const auto self = shared_from_this();
+  link::OutputParser parser;
+  std::string buffer(kReadSize, '\0');
+  try {
+    while (const std::size_t n = co_await output.read_some(buffer.data(), buffer.size())) {
+      parser.feed(std::string_view(buffer).substr(0, n), [this](link::OutputRecord&& record) {
+        if (!closed) callbacks.on_output(std::move(record));
+      });
+    }
+  } catch (const Error& error) {
+    if (!closed) broke(error);
+  }
+}
+
+void Guest::State::broke(const Error& error) {
+  if (closed || broken) return;
+  broken = error;
+  changed.notify_all();
+  callbacks.on_broken(error);
+}
+
+Guest::Guest(const asio::any_io_executor& executor, hypervisor::Machine& machine, Callbacks callbacks)
+    : state_(std::make_shared<State>(executor, machine, std::move(callbacks))) {
+  spawn_detached(executor, "control port",
+                 [](std::shared_ptr<State> state) -> Task<> { co_await state->serve_control(); }(state_));
+  spawn_detached(executor, "output port",
+                 [](std::shared_ptr<State> state) -> Task<> { co_await state->read_output(); }(state_));
+}
+
+Guest::~Guest() {
+  close();
+}
+
+void Guest::close() {
+  state_->closed = true;
+  state_->control.close();
+  state_->output.close();
+  state_->ssh.reset();
+  state_->changed.notify_all();
+}
+
+Task<link::Hello> Guest::wait_hello(Milliseconds limit) {
+  const auto state = state_;
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (!state->hello) {
+    if (state->broken) throw *state->broken;
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left <= Milliseconds(0) || !co_await state->changed.wait_for(left)) {
+      throw Error(Code::timeout, "the virtual machine did not answer within {} seconds of its start",
+                  std::chrono::duration_cast<std::chrono::seconds>(limit).count());
+    }
+  }
+  co_return *state->hello;
+}
+
+Task<> Guest::configure(extraconfig::Difference keys, Milliseconds limit) {
+  co_await state_->control.send(link::DocumentKind::config, std::move(keys), limit);
+}
+
+Task<extraconfig::Pairs> Guest::order(link::Order order, Milliseconds limit) {
+  extraconfig::Difference keys;
+  keys.changed = extraconfig::encode(order);
+  co_return co_await state_->control.send(link::DocumentKind::order, std::move(keys), limit);
+}
+
+Task<std::unique_ptr<link::ssh::Channel>> Guest::open_channel(link::ssh::Request request) {
+  const auto state = state_;
+  while (state->connecting) co_await state->changed.wait();
+  if (!state->ssh) {
+    if (!state->attach_port) throw Error(Code::unavailable, "the attach port of this container is broken");
+    state->connecting = true;
+    try {
+      state->ssh = co_await link::ssh::Client::connect(std::move(state->attach_port), client_key_.private_key,
+                                                       host_key_.public_key, kConnectLimit);
+    } catch (...) {
+      state->connecting = false;
+      state->changed.notify_all();
+      throw;
+    }
+    state->connecting = false;
+    state->changed.notify_all();
+  }
+  const std::shared_ptr<link::ssh::Client> client = state->ssh;
+  co_return co_await client->open(request, kOpenLimit);
+}
+
+}  // namespace berth::launcher

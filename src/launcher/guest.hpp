@@ -1,0 +1,52 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/async.hpp"
+#include "extraconfig/pairs.hpp"
+#include "hypervisor/hypervisor.hpp"
+#include "link/control.hpp"
+#include "link/messages.hpp"
+#include "link/output.hpp"
+#include "link/ssh.hpp"
+
+namespace berth::launcher {
+
+/// The host's end of the three ports of one machine. Everything that comes from the guest is foreign.
+class Guest {
+ public:
+  struct Callbacks {
+    /// Keys the guest reports; only those a guest may write.
+    std::function<void(const extraconfig::Pairs&)> on_report;
+    std::function<void(link::OutputRecord&&)> on_output;
+    /// A port ended or carried rubbish.
+    std::function<void(const Error&)> on_broken;
+  };
+
+  Guest(const asio::any_io_executor& executor, hypervisor::Machine& machine, Callbacks callbacks);
+  ~Guest();
+
+  /// Waits for the tether's first words. Throws unavailable past `limit`, unsupported for another version.
+  Task<link::Hello> wait_hello(Milliseconds limit);
+  Task<> configure(extraconfig::Difference keys, Milliseconds limit);
+  Task<extraconfig::Pairs> order(link::Order order, Milliseconds limit);
+
+  /// The keys of this machine's SSH server and of its one client, made with the object.
+  const link::ssh::KeyPair& host_key() const { return host_key_; }
+  const link::ssh::KeyPair& client_key() const { return client_key_; }
+  /// A session channel to the tether; the first call connects.
+  Task<std::unique_ptr<link::ssh::Channel>> open_channel(link::ssh::Request request);
+
+  void close();
+
+ private:
+  struct State;
+  link::ssh::KeyPair host_key_ = link::ssh::generate_key();
+  link::ssh::KeyPair client_key_ = link::ssh::generate_key();
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace berth::launcher

@@ -1,0 +1,402 @@
+#include "launcher/launcher.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "base/io.hpp"
+#include "base/log.hpp"
+#include "base/signals.hpp"
+#include "extraconfig/codec.hpp"
+#include "launcher/cleanup.hpp"
+#include "launcher/machine_plan.hpp"
+
+namespace berth::launcher {
+namespace {
+
+constexpr Milliseconds kConfigureLimit{60'000};
+constexpr Milliseconds kOrderLimit{10'000};
+constexpr Milliseconds kFirstClientLimit{10'000};
+constexpr Milliseconds kDrainLimit{10'000};
+constexpr Milliseconds kPowerOffLimit{15'000};
+constexpr Milliseconds kQuitLimit{5'000};
+
+/// A guest that reports without end must not fill the host.
+constexpr std::size_t kGuestKeyLimit = 65'536;
+constexpr std::size_t kGuestValueLimit = 64u << 10;
+
+record::ProcessIdentity identity_of(std::int32_t pid) {
+  return {pid, process_start_ticks(pid)};
+}
+
+}  // namespace
+
+Launcher::Launcher(asio::any_io_executor executor, hypervisor::Hypervisor& hypervisor, record::Store& records,
+                   const Clock& clock, FileLock lock, Settings settings)
+    : executor_(std::move(executor)),
+      hypervisor_(hypervisor),
+      records_(records),
+      clock_(clock),
+      lock_(std::move(lock)),
+      settings_(std::move(settings)),
+      pod_(records.get(settings_.id)),
+      log_(std::make_unique<LogWriter>(settings_.paths.pod(settings_.id), LogLimits{})),
+      changed_(executor_) {}
+
+Launcher::~Launcher() = default;
+
+Task<> Launcher::run() {
+  try {
+    co_await start_machine();
+    co_await configure_guest();
+    while (!exit_) co_await changed_.wait();
+  } catch (const Error& error) {
+    fail(error);
+  }
+  co_await drain_output();
+  co_await end_machine();
+  record_end();
+  phase_ = Phase::ended;
+  changed_.notify_all();
+  finish_clients();
+}
+
+Task<> Launcher::start_machine() {
+  pod_ = records_.update(pod_.id(), [](record::Pod& pod) {
+    pod.host.status = record::Status::starting;
+    pod.host.launcher = identity_of(::getpid());
+    pod.host.machine = {};
+    pod.host.error.clear();
+    pod.host.exit_code = 0;
+    pod.host.oom_killed = false;
+  });
+  const UniqueFd image = open_file(settings_.image, O_RDONLY);
+  const UniqueFd scratch = open_file(settings_.paths.pod(pod_.id()) / "scratch.img", O_RDWR);
+  hypervisor::MachineSpec spec = machine_spec(pod_, settings_.accelerator);
+  spec.kernel = settings_.kernel;
+  spec.initramfs = settings_.initramfs;
+  spec.disks = {{image.get(), true, kImageDisk}, {scratch.get(), false, kScratchDisk}};
+  machine_ = co_await hypervisor_.start(std::move(spec));
+
+  Guest::Callbacks callbacks;
+  callbacks.on_report = [this](const extraconfig::Pairs& keys) { on_report(keys); };
+  callbacks.on_output = [this](link::OutputRecord&& record) { on_output(std::move(record)); };
+  callbacks.on_broken = [this](const Error& error) {
+    if (!exit_) fail(error);
+  };
+  guest_ = std::make_unique<Guest>(executor_, *machine_, std::move(callbacks));
+  const std::int32_t machine_pid = machine_->pid();
+  pod_ = records_.update(pod_.id(), [&](record::Pod& pod) { pod.host.machine = identity_of(machine_pid); });
+  spawn_detached(executor_, "machine", [](Launcher* self) -> Task<> { co_await self->watch_machine(); }(this));
+}
+
+Task<> Launcher::watch_machine() {
+  const hypervisor::MachineEnd end = co_await machine_->wait_end();
+  if (exit_) co_return;
+  const std::string console = machine_->console_tail();
+  log::error("machine: {}; the console's end:\n{}", end.describe(), console);
+  fail(Error(Code::unavailable, "{}", end.describe()));
+}
+
+Task<> Launcher::configure_guest() {
+  try {
+    co_await guest_->wait_hello(settings_.boot_limit);
+  } catch (const Error& error) {
+    if (exit_) co_return;  // the machine's own end says more
+    log::error("console of the silent machine:\n{}", machine_->console_tail());
+    throw;
+  }
+  const auto deadline = std::chrono::steady_clock::now() + kFirstClientLimit;
+  while (first_client_pending_) {
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) break;
+  }
+  guest_config_ = guest_config(pod_, guest_->host_key(), guest_->client_key(), clock_.now());
+  try {
+    co_await send_config();
+  } catch (const Error& error) {
+    if (exit_) co_return;
+    throw;
+  }
+}
+
+Task<> Launcher::send_config() {
+  extraconfig::Pairs fresh = extraconfig::filter(extraconfig::encode(guest_config_), extraconfig::kGuestScopes,
+                                                 describe::scope::hidden);
+  extraconfig::Difference difference = extraconfig::diff(guest_keys_, fresh);
+  if (difference.empty()) co_return;
+  guest_keys_ = std::move(fresh);
+  co_await guest_->configure(std::move(difference), kConfigureLimit);
+}
+
+void Launcher::first_client_came() {
+  first_client_pending_ = false;
+  changed_.notify_all();
+}
+
+void Launcher::on_report(const extraconfig::Pairs& keys) {
+  for (const auto& [key, value] : keys) {
+    if (value.size() > kGuestValueLimit) throw Error(Code::capacity, "a reported value is too long");
+    if (guest_keys_.size() >= kGuestKeyLimit && !guest_keys_.contains(key)) {
+      throw Error(Code::capacity, "too many reported keys");
+    }
+  }
+  extraconfig::Pairs merged = guest_keys_;
+  for (const auto& [key, value] : keys) merged.insert_or_assign(key, value);
+  config::ExecutorConfig decoded = guest_config_;
+  extraconfig::decode(merged, decoded);
+  guest_keys_ = std::move(merged);
+  guest_config_ = std::move(decoded);
+  changed_.notify_all();
+
+  const config::SessionConfig& session = guest_config_.sessions.at(pod_.id());
+  if (!started_ && session.started == "true") {
+    started_ = true;
+    phase_ = Phase::running;
+    pod_ = records_.update(pod_.id(), [&](record::Pod& pod) {
+      pod.executor.sessions = guest_config_.sessions;
+      pod.executor.networks = guest_config_.networks;
+      pod.host.status = record::Status::running;
+      pod.host.started = clock_.now().count();
+      pod.host.finished = 0;
+    });
+    for (const auto& client : clients_) client->send(encode_frame(FrameKind::started, {}));
+  }
+  const bool failed = !session.started.empty() && session.started != "true";
+  if (failed || (started_ && session.detail.stop_time != 0)) end_session(exit_of(session));
+}
+
+void Launcher::end_session(Exit exit) {
+  if (exit_) return;
+  if (!exit.error.empty()) {
+    exit.error = readable_reason(exit.error);
+    start_failure_ = Error(exit.code == 127 ? Code::not_found : Code::invalid_argument, "{}", exit.error);
+  }
+  exit_ = std::move(exit);
+  changed_.notify_all();
+}
+
+void Launcher::fail(const Error& error) {
+  if (exit_) return;
+  constexpr std::int32_t kOwnFailure = 125;
+  Exit exit;
+  exit.code = kOwnFailure;
+  exit.error = error.what();
+  if (!started_) start_failure_ = error;
+  exit_ = std::move(exit);
+  changed_.notify_all();
+}
+
+void Launcher::on_output(link::OutputRecord&& record) {
+  if (record.kind == link::OutputKind::open) {
+    if (record.payload == pod_.id()) output_sessions_.insert_or_assign(record.session, record.payload);
+    return;
+  }
+  if (!output_sessions_.contains(record.session)) return;
+  switch (record.kind) {
+    case link::OutputKind::standard_output:
+      append_log(LogStream::standard_output, record);
+      fan_out(FrameKind::standard_output, record.payload);
+      break;
+    case link::OutputKind::standard_error:
+      append_log(LogStream::standard_error, record);
+      fan_out(FrameKind::standard_error, record.payload);
+      break;
+    default:
+      output_ended_ = true;
+      changed_.notify_all();
+  }
+}
+
+void Launcher::append_log(LogStream stream, const link::OutputRecord& record) {
+  if (log_failed_) return;
+  try {
+    log_->append(stream, record.time, record.payload);
+  } catch (const Error& error) {
+    log_failed_ = true;
+    log::error("the container's log ends here: {}", error.what());
+  }
+}
+
+void Launcher::fan_out(FrameKind kind, const std::string& payload) {
+  for (const auto& client : clients_) {
+    client->send_output(kind, payload);
+    if (client->policy() == SlowReader::cut_off && client->overfull()) {
+      client->finish(encode_error(Error(Code::capacity,
+                                        "this client did not read its output fast enough and was cut off; "
+                                        "`berth logs` has what it missed")));
+    }
+  }
+  std::erase_if(clients_, [](const auto& client) { return client->finished() || client->done(); });
+  regulate_output();
+}
+
+void Launcher::regulate_output() {
+  const auto is_overfull = [](const auto& client) { return client->policy() == SlowReader::wait && client->overfull(); };
+  if (regulating_ || !std::any_of(clients_.begin(), clients_.end(), is_overfull)) return;
+  regulating_ = true;
+  spawn_detached(executor_, "output", [](Launcher* self) -> Task<> { co_await self->regulate(); }(this));
+}
+
+Task<> Launcher::regulate() {
+  link::Order order;
+  order.session = pod_.id();
+  try {
+    order.verb = link::verb::hold;
+    co_await guest_->order(order, kOrderLimit);
+    const std::list<std::shared_ptr<Subscriber>> waited = clients_;
+    for (const auto& client : waited) {
+      if (client->policy() == SlowReader::wait) co_await client->wait_room();
+    }
+    order.verb = link::verb::release;
+    co_await guest_->order(order, kOrderLimit);
+  } catch (const Error& error) {
+    if (!exit_) log::warning("holding back output: {}", error.what());
+  }
+  regulating_ = false;
+}
+
+Task<> Launcher::drain_output() {
+  if (!started_ || !exit_->error.empty()) co_return;
+  const auto deadline = std::chrono::steady_clock::now() + kDrainLimit;
+  while (!output_ended_) {
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) {
+      log::warning("the guest did not say that the output is complete");
+      break;
+    }
+  }
+}
+
+Task<> Launcher::end_machine() {
+  if (!machine_) co_return;
+  if (guest_ && exit_->error.empty() && !pod_.host.auto_remove) {
+    try {
+      link::Order order;
+      order.verb = link::verb::power_off;
+      co_await guest_->order(order, kPowerOffLimit);
+      co_await with_deadline(kQuitLimit, "power-off", [](hypervisor::Machine& machine) -> Task<> {
+        co_await machine.wait_end();
+      }(*machine_));
+    } catch (const Error& error) {
+      log::warning("orderly end of the machine: {}", error.what());
+    }
+  }
+  if (guest_) guest_->close();
+  co_await machine_->quit(kQuitLimit);
+}
+
+void Launcher::record_end() {
+  const bool remove = pod_.host.auto_remove || (!started_ && pod_.host.remove_unless_started);
+  try {
+    if (remove) {
+      remove_pod(records_, settings_.paths, pod_.id(), *lock_);
+    } else {
+      pod_ = records_.update(pod_.id(), [&](record::Pod& pod) {
+        guest_config_.execs.clear();
+        if (!guest_config_.sessions.empty()) pod.executor.sessions = guest_config_.sessions;
+        pod.host.status = started_ ? record::Status::exited : record::Status::created;
+        pod.host.finished = started_ ? clock_.now().count() : 0;
+        pod.host.exit_code = exit_->code;
+        pod.host.error = exit_->error;
+        pod.host.oom_killed = exit_->oom_killed;
+        pod.host.launcher = {};
+        pod.host.machine = {};
+      });
+      remove_tree(settings_.paths.pod_runtime(pod_.id()));
+    }
+  } catch (const Error& error) {
+    // The next command that meets the pod does it: the record still says that this launcher drives it.
+    log::error("record the end: {}", error.what());
+  }
+  lock_.reset();
+}
+
+void Launcher::finish_clients() {
+  for (const auto& client : clients_) client->finish(encode_exit(*exit_));
+  clients_.clear();
+}
+
+Task<> Launcher::wait_started() {
+  while (!started_ && !exit_) co_await changed_.wait();
+  if (started_) co_return;
+  while (phase_ != Phase::ended) co_await changed_.wait();
+  if (start_failure_) throw *start_failure_;
+}
+
+Task<Exit> Launcher::wait_end() {
+  while (phase_ != Phase::ended) co_await changed_.wait();
+  co_return *exit_;
+}
+
+void Launcher::require_running() const {
+  if (!started_ || exit_) throw Error(Code::wrong_state, "container {} is not running", pod_.name());
+}
+
+Task<> Launcher::kill(std::int32_t signal) {
+  require_running();
+  link::Order order;
+  order.verb = link::verb::signal;
+  order.session = pod_.id();
+  order.signal = signal;
+  co_await guest_->order(order, kOrderLimit);
+}
+
+std::int32_t Launcher::stop_signal() const {
+  const std::string& name = pod_.session().stop_signal;
+  return name.empty() ? SIGTERM : signal_number(name).value_or(SIGTERM);
+}
+
+Task<> Launcher::stop(Milliseconds grace) {
+  constexpr Milliseconds kKillLimit{10'000};
+  const auto ended_within = [this](Milliseconds limit) -> Task<bool> {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    while (!exit_) {
+      const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
+      if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) break;
+    }
+    co_return exit_.has_value();
+  };
+  if (!started_ && !exit_) {
+    fail(Error(Code::wrong_state, "the container was stopped before its process started"));
+  }
+  try {
+    link::Order order;
+    order.verb = link::verb::signal;
+    order.session = pod_.id();
+    if (!exit_) {
+      order.signal = stop_signal();
+      co_await guest_->order(order, kOrderLimit);
+    }
+    if (!co_await ended_within(grace)) {
+      order.signal = SIGKILL;
+      order.whole_session = true;
+      co_await guest_->order(order, kOrderLimit);
+    }
+  } catch (const Error& error) {
+    if (!exit_) log::warning("stop: {}", error.what());
+  }
+  if (!co_await ended_within(kKillLimit)) {
+    Exit killed;
+    killed.signal = SIGKILL;
+    killed.code = 128 + SIGKILL;
+    end_session(std::move(killed));
+  }
+  co_await wait_end();
+}
+
+Task<UsageReport> Launcher::usage() {
+  require_running();
+  link::Order order;
+  order.verb = link::verb::stats;
+  order.session = pod_.id();
+  UsageReport report;
+  extraconfig::decode(co_await guest_->order(order, kOrderLimit), report.guest);
+  report.machine = co_await machine_->statistics();
+  co_return report;
+}
+
+}  // namespace berth::launcher

@@ -1,0 +1,148 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/async.hpp"
+#include "base/clock.hpp"
+#include "base/files.hpp"
+#include "hypervisor/hypervisor.hpp"
+#include "launcher/guest.hpp"
+#include "launcher/interaction.hpp"
+#include "launcher/log_file.hpp"
+#include "launcher/paths.hpp"
+#include "launcher/subscriber.hpp"
+#include "record/store.hpp"
+
+namespace berth::launcher {
+
+struct ExecRequest {
+  std::vector<std::string> command;
+  std::vector<std::string> environment;
+  std::string working_directory;
+  std::string user;
+  bool tty = false;
+  bool open_stdin = false;
+  std::int32_t columns = 0;
+  std::int32_t rows = 0;
+};
+
+struct UsageReport {
+  link::Stats guest;
+  hypervisor::MachineStatistics machine;
+};
+
+/// Drives one pod's machine from its start to its end and is the only writer of its observed state meanwhile.
+/// One loop; every method is called on it.
+class Launcher {
+ public:
+  struct Settings {
+    Paths paths;
+    std::string id;
+    hypervisor::Accelerator accelerator = hypervisor::Accelerator::tcg;
+    std::filesystem::path kernel;
+    std::filesystem::path initramfs;
+    std::filesystem::path image;  ///< the read-only root file system
+    Milliseconds boot_limit{60'000};
+  };
+
+  /// Takes over the pod's lock. `records`, `hypervisor` and `clock` must outlive it.
+  Launcher(asio::any_io_executor executor, hypervisor::Hypervisor& hypervisor, record::Store& records,
+           const Clock& clock, FileLock lock, Settings settings);
+  ~Launcher();
+
+  /// Does it all: start, run, end, record, removal. Afterwards the pod's lock is free. Clients may still be
+  /// reading.
+  Task<> run();
+  /// The sessions start only then, so that this client gets the first byte.
+  void hold_start_for_first_client() { first_client_pending_ = true; }
+  void first_client_came();
+
+  /// Returns once the container's process runs; throws why it never did.
+  Task<> wait_started();
+  Task<Exit> wait_end();
+  /// Serves one client of the main session until it is gone.
+  Task<> attach(std::shared_ptr<Subscriber> client, bool with_input);
+  /// Serves one exec with streams until it ended and its client has everything.
+  Task<> exec(std::shared_ptr<Subscriber> client, ExecRequest request);
+  /// Starts one without streams and returns its id.
+  Task<std::string> exec_detached(ExecRequest request);
+  Task<> stop(Milliseconds grace);
+  Task<> kill(std::int32_t signal);
+  Task<UsageReport> usage();
+  /// Waits until every client has what was sent to it, at most `limit`.
+  Task<> wait_clients(Milliseconds limit);
+
+ private:
+  enum class Phase { starting, running, ended };
+
+  Task<> start_machine();
+  Task<> configure_guest();
+  Task<> watch_machine();
+  Task<> end_machine();
+  Task<> drain_output();
+  void record_end();
+  void finish_clients();
+  void fail(const Error& error);
+  void end_session(Exit exit);
+
+  void on_report(const extraconfig::Pairs& keys);
+  void on_output(link::OutputRecord&& record);
+  void append_log(LogStream stream, const link::OutputRecord& record);
+  void fan_out(FrameKind kind, const std::string& payload);
+  /// Tells the guest to stop or go on reading the main session's output, as the clients need it.
+  void regulate_output();
+  Task<> regulate();
+
+  Task<> forward_input(std::shared_ptr<Subscriber> client, bool with_input);
+  Task<> send_to_session(link::Order order);
+  Task<> handle_client_frame(const Frame& frame, std::string session, link::ssh::Channel* channel);
+  config::SessionConfig exec_session(const ExecRequest& request, const std::string& id, bool attached) const;
+  Task<> send_config();
+  Task<> pump_exec_output(std::shared_ptr<Subscriber> client, std::shared_ptr<link::ssh::Channel> channel);
+  Task<> forward_exec_input(std::shared_ptr<Subscriber> client, std::shared_ptr<link::ssh::Channel> channel,
+                            std::string id);
+  Task<std::string> add_exec(const ExecRequest& request, bool attached);
+  Task<Exit> exec_started(const std::string& id);
+  Task<Exit> exec_result(const std::string& id, const link::ssh::Channel& channel);
+  Task<> forget_exec(const std::string& id);
+  void require_running() const;
+  std::int32_t stop_signal() const;
+
+  asio::any_io_executor executor_;
+  hypervisor::Hypervisor& hypervisor_;
+  record::Store& records_;
+  const Clock& clock_;
+  std::optional<FileLock> lock_;
+  Settings settings_;
+  record::Pod pod_;
+
+  std::unique_ptr<hypervisor::Machine> machine_;
+  std::unique_ptr<Guest> guest_;
+  config::ExecutorConfig guest_config_;  ///< the record's, with what only this start of the machine has
+  extraconfig::Pairs guest_keys_;  ///< its encoding as the guest has it: what was sent and what it reported
+  std::unique_ptr<LogWriter> log_;
+  std::list<std::shared_ptr<Subscriber>> clients_;  ///< of the main session
+  std::list<std::shared_ptr<Subscriber>> every_client_;
+  std::map<std::uint16_t, std::string> output_sessions_;
+
+  Event changed_;
+  Phase phase_ = Phase::starting;
+  bool started_ = false;
+  bool recorded_ = false;
+  bool first_client_pending_ = false;
+  bool output_ended_ = false;
+  bool output_held_ = false;
+  bool regulating_ = false;
+  bool log_failed_ = false;
+  std::optional<Exit> exit_;
+  std::optional<Error> start_failure_;
+};
+
+}  // namespace berth::launcher

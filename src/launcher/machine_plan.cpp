@@ -1,0 +1,90 @@
+#include "launcher/machine_plan.hpp"
+
+#include <unistd.h>
+
+#include "base/ids.hpp"
+
+namespace berth::launcher {
+namespace {
+
+constexpr std::size_t kEntropyBytes = 64;
+
+hypervisor::PortForward forward_of(const record::PortBinding& binding) {
+  hypervisor::PortForward forward;
+  forward.protocol = binding.protocol == record::Protocol::udp ? hypervisor::PortForward::Protocol::udp
+                                                               : hypervisor::PortForward::Protocol::tcp;
+  if (!binding.host_address.empty()) forward.host_address = binding.host_address;
+  forward.host_port = binding.host_port;
+  forward.guest_port = binding.guest_port;
+  return forward;
+}
+
+}  // namespace
+
+std::optional<Credentials> machine_credentials(const record::Pod& pod) {
+  if (::geteuid() != 0) return std::nullopt;
+  Credentials credentials;
+  credentials.uid = kFirstMachineUser + static_cast<unsigned>(std::max(pod.host.user_slot, 0));
+  credentials.gid = credentials.uid;
+  return credentials;
+}
+
+hypervisor::MachineSpec machine_spec(const record::Pod& pod, hypervisor::Accelerator accelerator) {
+  hypervisor::MachineSpec spec;
+  spec.name = "berth-" + short_id(pod.id());
+  spec.cpus = std::max(1u, static_cast<unsigned>(pod.host.cpus + 0.999));
+  spec.memory_bytes = pod.host.memory_bytes;
+  spec.accelerator = accelerator;
+  spec.user_network = pod.host.network == "user";
+  spec.mac = pod.host.mac;
+  for (const record::PortBinding& binding : pod.host.ports) spec.forwards.push_back(forward_of(binding));
+  spec.credentials = machine_credentials(pod);
+  return spec;
+}
+
+config::ExecutorConfig guest_config(const record::Pod& pod, const link::ssh::KeyPair& host_key,
+                                    const link::ssh::KeyPair& client_key, Nanoseconds now) {
+  config::ExecutorConfig config = pod.executor;
+  config.key.data = host_key.private_key;
+  config.authorized_keys = {client_key.public_key};
+  config.time = now;
+  config.entropy.data = random_bytes(kEntropyBytes);
+  config.execs.clear();
+  for (auto& [id, session] : config.sessions) {
+    session.active = true;
+    session.started.clear();
+    session.exit_status = 0;
+    session.signal = 0;
+    session.oom_killed = false;
+    session.detail.start_time = 0;
+    session.detail.stop_time = 0;
+  }
+  return config;
+}
+
+Exit exit_of(const config::SessionConfig& session) {
+  constexpr std::int32_t kOwnFailure = 125;
+  constexpr std::int32_t kNotExecutable = 126;
+  constexpr std::int32_t kNotFound = 127;
+  Exit exit;
+  if (session.started != "true") {
+    exit.error = session.started.empty() ? "the container's process never started" : session.started;
+    exit.code = kOwnFailure;
+    if (session.started.starts_with("not-found:")) exit.code = kNotFound;
+    if (session.started.starts_with("not-executable:")) exit.code = kNotExecutable;
+    return exit;
+  }
+  exit.signal = static_cast<std::int32_t>(session.signal);
+  exit.code = exit.signal != 0 ? 128 + exit.signal : static_cast<std::int32_t>(session.exit_status);
+  exit.oom_killed = session.oom_killed;
+  return exit;
+}
+
+std::string readable_reason(const std::string& started) {
+  for (const char* kind : {"not-found: ", "not-executable: ", "invalid-argument: ", "internal: "}) {
+    if (started.starts_with(kind)) return started.substr(std::string_view(kind).size());
+  }
+  return started;
+}
+
+}  // namespace berth::launcher

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/clock.hpp"
+#include "config/executor.hpp"
+#include "extraconfig/pairs.hpp"
+#include "hypervisor/hypervisor.hpp"
+#include "launcher/interaction.hpp"
+#include "link/ssh.hpp"
+#include "record/pod.hpp"
+
+namespace berth::launcher {
+
+/// Users that machines run as when berth is started by root: one each, so that one that breaks out of its
+/// machine finds no other's processes or files. The range is one that no distribution hands out.
+inline constexpr unsigned kFirstMachineUser = 0x70000000;
+
+/// Serials by which the guest finds its disks.
+inline constexpr const char* kImageDisk = "image";
+inline constexpr const char* kScratchDisk = "scratch";
+
+/// What the machine of a pod runs as; nothing for an ordinary user, whose own rights it keeps.
+std::optional<Credentials> machine_credentials(const record::Pod& pod);
+
+/// The machine of a pod, but for its disks, kernel and initramfs.
+hypervisor::MachineSpec machine_spec(const record::Pod& pod, hypervisor::Accelerator accelerator);
+
+/// The configuration a guest starts with: the record's, with what is made anew for each start.
+config::ExecutorConfig guest_config(const record::Pod& pod, const link::ssh::KeyPair& host_key,
+                                    const link::ssh::KeyPair& client_key, Nanoseconds now);
+
+/// Docker's exit status for a session that ended or could not start, from what the guest reported.
+Exit exit_of(const config::SessionConfig& session);
+
+/// Why a session did not start, without the word in front that is for programs.
+std::string readable_reason(const std::string& started);
+
+}  // namespace berth::launcher

@@ -1,0 +1,236 @@
+#include "launcher/server.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <charconv>
+
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/json.hpp>
+
+#include "base/error.hpp"
+#include "base/io.hpp"
+#include "base/log.hpp"
+#include "launcher/http.hpp"
+
+namespace berth::launcher {
+namespace {
+
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+namespace json = boost::json;
+using Socket = asio::local::stream_protocol::socket;
+using Request = http::request<http::string_body>;
+using Response = http::response<http::string_body>;
+
+constexpr std::size_t kBodyLimit = 1u << 20;
+constexpr std::size_t kHeaderLimit = 16u << 10;
+constexpr Milliseconds kRequestLimit{30'000};
+
+Response answer(const Request& request, http::status status, std::string body) {
+  Response response(status, request.version());
+  response.set(http::field::content_type, "application/json");
+  response.body() = std::move(body);
+  response.keep_alive(false);
+  response.prepare_payload();
+  return response;
+}
+
+Response refuse(const Request& request, const Error& error) {
+  return answer(request, static_cast<http::status>(http_status(error.code())), error_body(error));
+}
+
+/// Numbers of a query such as "?grace=10".
+std::int64_t query_number(std::string_view target, std::string_view name, std::int64_t otherwise) {
+  const std::string wanted = std::string(name) + "=";
+  std::size_t at = target.find('?');
+  while (at != std::string_view::npos) {
+    const std::string_view rest = target.substr(at + 1);
+    if (rest.starts_with(wanted)) {
+      std::int64_t value = 0;
+      const std::string_view digits = rest.substr(wanted.size());
+      const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+      if (failure != std::errc{}) throw Error(Code::invalid_argument, "{} must be a number", name);
+      return value;
+    }
+    at = target.find('&', at + 1);
+  }
+  return otherwise;
+}
+
+json::object stats_object(const UsageReport& report) {
+  return {{"cpu_nanoseconds", report.guest.cpu_nanoseconds},
+          {"memory_bytes", report.guest.memory_bytes},
+          {"memory_limit_bytes", report.guest.memory_limit_bytes},
+          {"processes", report.guest.processes},
+          {"received_bytes", report.guest.received_bytes},
+          {"sent_bytes", report.guest.sent_bytes},
+          {"read_bytes", report.guest.read_bytes},
+          {"written_bytes", report.guest.written_bytes},
+          {"machine_resident_bytes", report.machine.resident_bytes},
+          {"machine_cpu_nanoseconds", std::chrono::nanoseconds(report.machine.cpu_time).count()}};
+}
+
+}  // namespace
+
+struct Server::State : std::enable_shared_from_this<State> {
+  State(const asio::any_io_executor& on, Launcher& of) : executor(on), launcher(of), acceptor(on) {}
+
+  Task<> serve(UniqueFd client, bool is_first);
+  Task<bool> read_request(Socket& socket, beast::flat_buffer& buffer, Request& request);
+  Task<Response> respond(const Request& request);
+  Task<> upgrade(Socket socket, std::string early, const Request& request, bool is_first);
+
+  asio::any_io_executor executor;
+  Launcher& launcher;
+  asio::local::stream_protocol::acceptor acceptor;
+};
+
+Server::Server(const asio::any_io_executor& executor, Launcher& launcher, const std::filesystem::path& socket)
+    : state_(std::make_shared<State>(executor, launcher)) {
+  const UniqueFd folder = open_file(socket.parent_path(), O_PATH | O_DIRECTORY);
+  const std::string path = socket_path(folder.get(), socket.filename().string());
+  const mode_t before = ::umask(0077);
+  boost::system::error_code failure;
+  const asio::local::stream_protocol::endpoint endpoint(path);
+  state_->acceptor.open(endpoint.protocol(), failure);
+  if (!failure) state_->acceptor.bind(endpoint, failure);
+  if (!failure) state_->acceptor.listen(asio::socket_base::max_listen_connections, failure);
+  ::umask(before);
+  if (failure) throw errno_error("listen on " + socket.string(), failure.value());
+}
+
+Server::~Server() {
+  boost::system::error_code ignored;
+  state_->acceptor.close(ignored);
+}
+
+void Server::serve(UniqueFd client, bool is_first) {
+  spawn_detached(state_->executor, "client",
+                 [](std::shared_ptr<State> state, UniqueFd fd, bool first) -> Task<> {
+                   co_await state->serve(std::move(fd), first);
+                 }(state_, std::move(client), is_first));
+}
+
+Task<> Server::accept_clients() {
+  const auto state = state_;
+  while (true) {
+    boost::system::error_code failure;
+    Socket socket = co_await state->acceptor.async_accept(asio::redirect_error(asio::use_awaitable, failure));
+    if (failure == asio::error::operation_aborted || failure == asio::error::bad_descriptor) co_return;
+    if (failure) {
+      // Out of descriptors: those of other clients will come back.
+      log::warning("accept: {}", failure.message());
+      co_await sleep_for(Milliseconds(100));
+      continue;
+    }
+    serve(UniqueFd(socket.release()), false);
+  }
+}
+
+Task<bool> Server::State::read_request(Socket& socket, beast::flat_buffer& buffer, Request& request) {
+  http::request_parser<http::string_body> parser;
+  parser.body_limit(kBodyLimit);
+  parser.header_limit(kHeaderLimit);
+  boost::system::error_code failure;
+  co_await with_deadline(kRequestLimit, "a request",
+                         [](Socket& from, beast::flat_buffer& into, http::request_parser<http::string_body>& by,
+                            boost::system::error_code& result) -> Task<> {
+                           co_await http::async_read(from, into, by, asio::redirect_error(asio::use_awaitable, result));
+                         }(socket, buffer, parser, failure));
+  if (failure) co_return false;
+  request = parser.release();
+  co_return true;
+}
+
+Task<> Server::State::serve(UniqueFd client, bool is_first) {
+  Socket socket(executor, asio::local::stream_protocol(), client.release());
+  beast::flat_buffer buffer;
+  Request request;
+  const bool complete = co_await read_request(socket, buffer, request);
+  if (is_first && !complete) launcher.first_client_came();
+  if (!complete) co_return;
+  if (beast::iequals(request[http::field::upgrade], kUpgrade)) {
+    const auto rest = buffer.data();
+    std::string early(static_cast<const char*>(rest.data()), rest.size());
+    co_await upgrade(std::move(socket), std::move(early), request, is_first);
+    co_return;
+  }
+  if (is_first) launcher.first_client_came();
+  Response response = co_await respond(request);
+  boost::system::error_code ignored;
+  co_await http::async_write(socket, response, asio::redirect_error(asio::use_awaitable, ignored));
+}
+
+Task<> Server::State::upgrade(Socket socket, std::string early, const Request& request, bool is_first) {
+  const std::string target(request.target());
+  const bool is_exec = target.starts_with("/v1/exec");
+  const bool is_attach = target.starts_with("/v1/attach");
+  std::optional<ExecRequest> exec;
+  std::optional<Error> refusal;
+  try {
+    if (is_exec) exec = parse_exec(request.body());
+    if (!is_exec && !is_attach) throw Error(Code::not_found, "no such stream: {}", target);
+  } catch (const Error& error) {
+    refusal = error;
+  }
+  boost::system::error_code ignored;
+  if (refusal) {
+    if (is_first) launcher.first_client_came();
+    Response response = refuse(request, *refusal);
+    co_await http::async_write(socket, response, asio::redirect_error(asio::use_awaitable, ignored));
+    co_return;
+  }
+  http::response<http::empty_body> switching(http::status::switching_protocols, request.version());
+  switching.set(http::field::upgrade, kUpgrade);
+  switching.set(http::field::connection, "Upgrade");
+  co_await http::async_write(socket, switching, asio::redirect_error(asio::use_awaitable, ignored));
+
+  const bool lossless = is_exec || query_number(target, "lossless", 0) != 0;
+  const auto client =
+      std::make_shared<Subscriber>(executor, UniqueFd(socket.release()), std::move(early),
+                                   lossless ? SlowReader::wait : SlowReader::cut_off);
+  if (is_exec) {
+    co_await launcher.exec(client, std::move(*exec));
+  } else {
+    // The first await inside puts the client on the list of readers, so the start may go on now.
+    if (is_first) launcher.first_client_came();
+    co_await launcher.attach(client, query_number(target, "stdin", 0) != 0);
+  }
+}
+
+Task<Response> Server::State::respond(const Request& request) {
+  const std::string target(request.target());
+  const std::string path = target.substr(0, target.find('?'));
+  std::optional<Error> refusal;
+  std::string body = "{}";
+  try {
+    if (path == "/v1/started") {
+      co_await launcher.wait_started();
+    } else if (path == "/v1/wait") {
+      const Exit exit = co_await launcher.wait_end();
+      body = encode_exit(exit).substr(kFrameHeaderSize);
+    } else if (path == "/v1/stop") {
+      co_await launcher.stop(std::chrono::seconds(query_number(target, "grace", 10)));
+    } else if (path == "/v1/kill") {
+      co_await launcher.kill(static_cast<std::int32_t>(query_number(target, "signal", 9)));
+    } else if (path == "/v1/stats") {
+      const UsageReport report = co_await launcher.usage();
+      body = json::serialize(stats_object(report));
+    } else if (path == "/v1/exec") {
+      const json::object made{{"id", co_await launcher.exec_detached(parse_exec(request.body()))}};
+      body = json::serialize(made);
+    } else {
+      throw Error(Code::not_found, "the launcher has no {}", path);
+    }
+  } catch (const Error& error) {
+    refusal = error;
+  }
+  co_return refusal ? refuse(request, *refusal) : answer(request, http::status::ok, std::move(body));
+}
+
+}  // namespace berth::launcher
