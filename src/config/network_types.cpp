@@ -20,19 +20,32 @@ std::string_view shortest(std::string_view bytes) {
   return bytes;
 }
 
+std::string text_of(std::string_view bytes) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (bytes.size() != 4 && bytes.size() != 16) return {};
+  inet_ntop(bytes.size() == 4 ? AF_INET : AF_INET6, bytes.data(), text.data(), text.size());
+  return text.data();
+}
+
+/// No bytes for an empty text.
+std::optional<std::string> bytes_of(std::string_view text) {
+  const std::string copy(text);
+  std::array<char, 16> bytes{};
+  if (copy.empty()) return copy;
+  if (copy.find('\0') != copy.npos) return std::nullopt;
+  if (inet_pton(AF_INET, copy.c_str(), bytes.data()) == 1) return std::string(bytes.data(), 4);
+  if (inet_pton(AF_INET6, copy.c_str(), bytes.data()) == 1) return std::string(bytes.data(), 16);
+  return std::nullopt;
+}
+
 }  // namespace
 
 IpAddress IpAddress::parse(std::string_view text) {
-  const std::string copy(text);
-  std::array<char, 16> bytes{};
-  IpAddress result;
-  if (inet_pton(AF_INET, copy.c_str(), bytes.data()) == 1) {
-    result.data.assign(bytes.data(), 4);
-  } else if (inet_pton(AF_INET6, copy.c_str(), bytes.data()) == 1) {
-    result.data.assign(bytes.data(), 16);
-  } else {
+  auto bytes = bytes_of(text);
+  if (!bytes || bytes->empty())
     throw Error(Code::invalid_argument, "\"{}\" is not an IP address", printable(text, 64));
-  }
+  IpAddress result;
+  result.data = *std::move(bytes);
   return result;
 }
 
@@ -54,11 +67,23 @@ std::uint32_t IpAddress::v4_number() const {
 }
 
 std::string IpAddress::to_string() const {
-  const std::string_view bytes = shortest(data);
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  if (bytes.size() != 4 && bytes.size() != 16) return {};
-  inet_ntop(bytes.size() == 4 ? AF_INET : AF_INET6, bytes.data(), text.data(), text.size());
-  return text.data();
+  return text_of(shortest(data));
+}
+
+std::string IpAddress::text() const {
+  return text_of(data);
+}
+
+bool IpAddress::set_text(std::string_view text) {
+  const auto bytes = bytes_of(text);
+  if (bytes) data = *bytes;
+  return bytes.has_value();
+}
+
+bool IpMask::set_text(std::string_view text) {
+  const auto bytes = bytes_of(text);
+  if (bytes) data = *bytes;
+  return bytes.has_value();
 }
 
 IpMask IpMask::of(int bits, int size) {

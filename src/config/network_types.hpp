@@ -26,11 +26,18 @@ struct IpAddress : describe::Bytes {
   std::uint32_t v4_number() const;
   /// "10.0.0.1", "fe80::1"; empty for none.
   std::string to_string() const;
+  /// As to_string, but the 16 bytes of an IPv4 address are "::ffff:10.0.0.1", so that set_text gives the same
+  /// bytes.
+  std::string text() const;
+  bool set_text(std::string_view text);
 };
 
 /// A mask as net.IPMask holds it: no bytes, 4, or 16.
 struct IpMask : describe::Bytes {
   static bool valid(std::string_view bytes) { return IpAddress::valid(bytes); }
+  /// Written as an address: "255.255.255.0", "ffff::".
+  std::string text() const { return IpAddress{{data}}.text(); }
+  bool set_text(std::string_view text);
 
   /// `bits` leading ones of `size` bytes.
   static IpMask of(int bits, int size);

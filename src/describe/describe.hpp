@@ -144,6 +144,18 @@ class ByteString final : public TypeFor<T, BytesType> {
     as<T>(value).data.assign(to);
     return true;
   }
+  bool has_text() const override { return kHasText; }
+  std::string text(const void* value) const override {
+    if constexpr (kHasText) return as<T>(value).text();
+    return {};
+  }
+  bool set_text(void* value, std::string_view text) const override {
+    if constexpr (kHasText) return as<T>(value).set_text(text);
+    return false;
+  }
+
+ private:
+  static constexpr bool kHasText = requires(T value) { value.set_text(value.text()); };
 };
 
 template <typename T>

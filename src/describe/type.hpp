@@ -113,6 +113,11 @@ class BytesType : public Type {
   virtual std::string_view get(const void* value) const = 0;
   /// False when the type refuses these bytes; the value is then as it was.
   virtual bool set(void* value, std::string_view to) const = 0;
+  /// A type whose bytes people write in another way has a text for JSON; others have base64.
+  virtual bool has_text() const { return false; }
+  virtual std::string text(const void*) const { return {}; }
+  /// False when the text stands for no bytes.
+  virtual bool set_text(void*, std::string_view) const { return false; }
 };
 
 class TimeType : public Type {

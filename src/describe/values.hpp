@@ -10,7 +10,8 @@
 namespace berth::describe {
 
 /// Bytes that are not text; stored as base64. A type derived from it may have a
-/// `static bool valid(std::string_view)` that foreign bytes must pass.
+/// `static bool valid(std::string_view)` that foreign bytes must pass, and for JSON a `std::string text()
+/// const` and a `bool set_text(std::string_view)` that undo each other.
 struct Bytes {
   std::string data;
 

@@ -6,9 +6,9 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "describe/text.hpp"
 #include "extraconfig/key.hpp"
 #include "extraconfig/scalar.hpp"
-#include "extraconfig/text.hpp"
 
 namespace berth::extraconfig {
 namespace {
@@ -152,7 +152,7 @@ class Calculation {
     const std::size_t size = value != nullptr ? type.size(value) : 0;
     std::optional<std::uint64_t> index;
     if (!part.all) {
-      index = read_unsigned(part.text);
+      index = describe::read_unsigned(part.text);
       if (!index) throw_bad_path(path_, fmt::format("\"{}\" is not an index", printable(part.text, 64)));
       if (value != nullptr && *index >= size) throw_missing(part, type);
     }

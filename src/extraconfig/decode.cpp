@@ -4,10 +4,10 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "describe/text.hpp"
 #include "extraconfig/codec.hpp"
 #include "extraconfig/key_stack.hpp"
 #include "extraconfig/scalar.hpp"
-#include "extraconfig/text.hpp"
 
 namespace berth::extraconfig {
 namespace {
@@ -131,7 +131,7 @@ void Decoder::part(const Type& type, void* value, const std::string& key, Recurs
 }
 
 std::size_t Decoder::list_size(const std::string& key, std::string_view text) {
-  const auto last = read_integer(text);
+  const auto last = describe::read_integer(text);
   if (!last || *last < -1) throw_corrupt(key, "not the index of a last element");
   if (*last >= kLongestList) throw_corrupt(key, "a list with too many elements");
   return static_cast<std::size_t>(*last + 1);

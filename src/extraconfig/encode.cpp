@@ -5,10 +5,10 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "describe/text.hpp"
 #include "extraconfig/codec.hpp"
 #include "extraconfig/key_stack.hpp"
 #include "extraconfig/scalar.hpp"
-#include "extraconfig/text.hpp"
 
 namespace berth::extraconfig {
 namespace {
@@ -110,7 +110,7 @@ void Encoder::list(const describe::ListType& type, const void* value, const std:
     }
   }
   text_.clear();
-  append_unsigned(size - 1, text_);
+  describe::append_unsigned(size - 1, text_);
   put(key, text_);
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
-#include "extraconfig/text.hpp"
+#include "describe/text.hpp"
 
 namespace berth::extraconfig::detail {
 namespace {
@@ -20,7 +20,7 @@ const T& as(const describe::Type& type) {
 bool append_enumerator(const describe::EnumerationType& type, const void* value, std::string& text) {
   const std::int64_t number = type.get(value);
   if (type.stored_as_number()) {
-    append_integer(number, text);
+    describe::append_integer(number, text);
     return true;
   }
   const auto all = type.enumerators();
@@ -32,7 +32,7 @@ bool append_enumerator(const describe::EnumerationType& type, const void* value,
 }
 
 std::string_view set_enumerator(const describe::EnumerationType& type, void* value, std::string_view text) {
-  const auto number = type.stored_as_number() ? read_integer(text) : std::nullopt;
+  const auto number = type.stored_as_number() ? describe::read_integer(text) : std::nullopt;
   const auto all = type.enumerators();
   const auto found = std::find_if(all.begin(), all.end(), [&](const auto& one) {
     return type.stored_as_number() ? one.number == number : one.name == text;
@@ -43,7 +43,7 @@ std::string_view set_enumerator(const describe::EnumerationType& type, void* val
 }
 
 std::string_view set_bytes(const describe::BytesType& type, void* value, std::string_view text) {
-  const auto bytes = read_base64(text);
+  const auto bytes = describe::read_base64(text);
   if (!bytes) return "not base64";
   return type.set(value, *bytes) ? "" : "bytes of the wrong length or content";
 }
@@ -85,16 +85,16 @@ bool is_scalar(Kind kind) {
 bool append_text(const describe::Type& type, const void* value, std::string& text) {
   switch (type.kind()) {
     case Kind::boolean:
-      text += boolean_text(as<describe::BooleanType>(type).get(value));
+      text += describe::boolean_text(as<describe::BooleanType>(type).get(value));
       return true;
     case Kind::integer:
-      append_integer(as<describe::IntegerType>(type).get(value), text);
+      describe::append_integer(as<describe::IntegerType>(type).get(value), text);
       return true;
     case Kind::unsigned_integer:
-      append_unsigned(as<describe::UnsignedType>(type).get(value), text);
+      describe::append_unsigned(as<describe::UnsignedType>(type).get(value), text);
       return true;
     case Kind::floating:
-      append_floating(as<describe::FloatingType>(type).get(value), text);
+      describe::append_floating(as<describe::FloatingType>(type).get(value), text);
       return true;
     case Kind::text:
       text += as<describe::TextType>(type).get(value);
@@ -102,9 +102,9 @@ bool append_text(const describe::Type& type, const void* value, std::string& tex
     case Kind::enumeration:
       return append_enumerator(as<describe::EnumerationType>(type), value, text);
     case Kind::time:
-      return append_time(as<describe::TimeType>(type).get(value), text);
+      return describe::append_time(as<describe::TimeType>(type).get(value), text);
     case Kind::bytes:
-      append_base64(as<describe::BytesType>(type).get(value), text);
+      describe::append_base64(as<describe::BytesType>(type).get(value), text);
       return true;
     default:
       return false;
@@ -114,23 +114,23 @@ bool append_text(const describe::Type& type, const void* value, std::string& tex
 std::string_view set_text(const describe::Type& type, void* value, std::string_view text) {
   switch (type.kind()) {
     case Kind::boolean: {
-      const auto read = read_boolean(text);
+      const auto read = describe::read_boolean(text);
       if (!read) return "not true or false";
       as<describe::BooleanType>(type).set(value, *read);
       return {};
     }
     case Kind::integer: {
-      const auto read = read_integer(text);
+      const auto read = describe::read_integer(text);
       if (!read) return "not a whole number of 64 bits";
       return as<describe::IntegerType>(type).set(value, *read) ? "" : "a number too large for its type";
     }
     case Kind::unsigned_integer: {
-      const auto read = read_unsigned(text);
+      const auto read = describe::read_unsigned(text);
       if (!read) return "not a whole positive number of 64 bits";
       return as<describe::UnsignedType>(type).set(value, *read) ? "" : "a number too large for its type";
     }
     case Kind::floating: {
-      const auto read = read_floating(text);
+      const auto read = describe::read_floating(text);
       if (!read) return "not a number";
       return as<describe::FloatingType>(type).set(value, *read) ? "" : "a number too large for its type";
     }
@@ -140,7 +140,7 @@ std::string_view set_text(const describe::Type& type, void* value, std::string_v
     case Kind::enumeration:
       return set_enumerator(as<describe::EnumerationType>(type), value, text);
     case Kind::time: {
-      auto read = read_time(text);
+      auto read = describe::read_time(text);
       if (!read) return "not a time";
       as<describe::TimeType>(type).set(value, *std::move(read));
       return {};

@@ -6,7 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
-#include "extraconfig/text.hpp"
+#include "describe/text.hpp"
 
 namespace berth::extraconfig {
 namespace {
@@ -36,7 +36,7 @@ SealingKey SealingKey::generate() {
 }
 
 SealingKey SealingKey::parse(std::string_view text) {
-  auto bytes = read_base64(text);
+  auto bytes = describe::read_base64(text);
   if (!bytes || bytes->size() != kSize) {
     throw Error(Code::invalid_argument, "a sealing key is the base64 of {} bytes", kSize);
   }
@@ -52,7 +52,7 @@ SealingKey::~SealingKey() {
 
 std::string SealingKey::to_string() const {
   std::string text;
-  append_base64({reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}, text);
+  describe::append_base64({reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}, text);
   return text;
 }
 
@@ -71,13 +71,13 @@ std::string SealingKey::seal(std::string_view text, std::string_view nonce) cons
   crypto_secretbox_easy(bytes_of(box) + kNonceSize, bytes_of(text), text.size(), bytes_of(nonce),
                         bytes_.data());
   std::string sealed;
-  append_base64(box, sealed);
+  describe::append_base64(box, sealed);
   return sealed;
 }
 
 std::optional<std::string> SealingKey::open(std::string_view sealed) const {
   start_sodium();
-  const auto box = read_base64(sealed);
+  const auto box = describe::read_base64(sealed);
   if (!box || box->size() < kNonceSize + crypto_secretbox_MACBYTES) return std::nullopt;
   const std::string_view content = std::string_view(*box).substr(kNonceSize);
   std::string text(content.size() - crypto_secretbox_MACBYTES, '\0');

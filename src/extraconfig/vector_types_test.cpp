@@ -11,8 +11,8 @@
 #include <boost/json.hpp>
 
 #include "base/text.hpp"
+#include "describe/text.hpp"
 #include "extraconfig/scalar.hpp"
-#include "extraconfig/text.hpp"
 
 namespace berth::extraconfig::vectors {
 namespace {
@@ -180,7 +180,7 @@ void set_recursion(describe::Field& field, std::string_view words) {
   for (const std::string& word : split(words, ',')) {
     if (word.starts_with("depth")) {
       const auto sides = split(word, '=');
-      const auto depth = sides.size() == 2 ? read_integer(sides[1]) : std::nullopt;
+      const auto depth = sides.size() == 2 ? describe::read_integer(sides[1]) : std::nullopt;
       if (!depth) field.scopes = describe::Scopes::invalid;
       if (depth) field.depth = static_cast<std::int32_t>(*depth);
     } else if (word == "follow" || word == "nofollow") {

@@ -12,11 +12,11 @@
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/text.hpp"
+#include "describe/text.hpp"
 #include "extraconfig/calculate.hpp"
 #include "extraconfig/codec.hpp"
 #include "extraconfig/options.hpp"
 #include "extraconfig/seal.hpp"
-#include "extraconfig/text.hpp"
 #include "extraconfig/vector_types_test.hpp"
 
 /// Compares the codec with recorded results of the original: the file named by VECTORS, otherwise the copy

@@ -1,11 +1,11 @@
-#include "extraconfig/text.hpp"
+#include "describe/text.hpp"
 
 #include <array>
 #include <charconv>
 #include <chrono>
 #include <cmath>
 
-namespace berth::extraconfig {
+namespace berth::describe {
 namespace {
 
 constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -101,7 +101,7 @@ bool is_zone(std::string_view text, std::int32_t offset) {
   return text.size() <= 8;
 }
 
-bool is_writable(const describe::Time& time) {
+bool is_writable(const Time& time) {
   constexpr std::int64_t kYear0 = -62167219200;
   constexpr std::int64_t kYear10000 = 253402300800;
   constexpr std::int32_t kDay = 86400;
@@ -135,7 +135,7 @@ std::string_view boolean_text(bool value) {
   return value ? "true" : "false";
 }
 
-bool append_time(const describe::Time& time, std::string& text) {
+bool append_time(const Time& time, std::string& text) {
   using namespace std::chrono;
   if (!is_writable(time)) return false;
   const std::int64_t local = time.seconds + time.offset;
@@ -190,6 +190,7 @@ std::optional<bool> read_boolean(std::string_view text) {
 
 namespace {
 
+/// Decimal with an optional sign.
 template <typename T>
 std::optional<T> read_number(std::string_view text) {
   if (text.starts_with('+')) {
@@ -214,10 +215,10 @@ std::optional<double> read_floating(std::string_view text) {
   return read_number<double>(text);
 }
 
-std::optional<describe::Time> read_time(std::string_view text) {
+std::optional<Time> read_time(std::string_view text) {
   using namespace std::chrono;
   Scanner scan(text);
-  describe::Time time;
+  Time time;
   int y = 0, mo = 0, d = 0, h = 0, mi = 0, s = 0;
   const bool fits = scan.digits(4, 0, 9999, y) && scan.literal('-') && scan.digits(2, 1, 12, mo) &&
                     scan.literal('-') && scan.digits(2, 1, 31, d) && scan.literal(' ') &&
@@ -263,4 +264,4 @@ std::optional<std::string> read_base64(std::string_view text) {
   return bytes;
 }
 
-}  // namespace berth::extraconfig
+}  // namespace berth::describe

@@ -8,7 +8,7 @@
 #include "describe/values.hpp"
 
 /// The texts of single values. Reading is strict: nothing is returned for a text that is not exactly one.
-namespace berth::extraconfig {
+namespace berth::describe {
 
 /// Shortest scientific form that reads back: "0E+00", "3.14E+00", "+Inf", "NaN".
 void append_floating(double value, std::string& text);
@@ -17,7 +17,7 @@ void append_unsigned(std::uint64_t value, std::string& text);
 std::string_view boolean_text(bool value);
 /// "2009-11-10 23:00:00.5 +0000 UTC". False, and nothing appended, for a time that would not read back: a
 /// year beyond 9999, an offset with seconds, a zone that is not an abbreviation.
-bool append_time(const describe::Time& time, std::string& text);
+bool append_time(const Time& time, std::string& text);
 void append_base64(std::string_view bytes, std::string& text);
 
 /// 1 t T TRUE true True 0 f F FALSE false False
@@ -26,8 +26,8 @@ std::optional<bool> read_boolean(std::string_view text);
 std::optional<std::int64_t> read_integer(std::string_view text);
 std::optional<std::uint64_t> read_unsigned(std::string_view text);
 std::optional<double> read_floating(std::string_view text);
-std::optional<describe::Time> read_time(std::string_view text);
+std::optional<Time> read_time(std::string_view text);
 /// Standard alphabet with padding; line breaks are skipped.
 std::optional<std::string> read_base64(std::string_view text);
 
-}  // namespace berth::extraconfig
+}  // namespace berth::describe
