@@ -99,26 +99,31 @@ Task<KvmAnswer> KvmProbe::ask() {
 
 Task<KvmAnswer> KvmProbe::ask_again() {
   if (const auto problem = device_problem()) co_return make_answer(false, *problem);
-  KvmAnswer answer = make_answer(true, "KVM runs the kernel " + settings_.kernel.release);
+  std::optional<Error> failure;
   try {
-    co_await with_deadline(settings_.limit, "a boot with KVM", boot());
+    co_await with_deadline(settings_.limit, "a boot with KVM", boot(failure));
   } catch (const Error& error) {
-    if (!is_answer(error)) throw;
-    answer.usable = false;
-    answer.reason =
-        error.code() == Code::timeout
-            ? fmt::format("{} opens, but the kernel {} did not come up with it within {} ms",
-                          settings_.device.string(), settings_.kernel.release, settings_.limit.count())
-            : fmt::format("{} opens, but a machine does not run with it: {}", settings_.device.string(),
-                          error.what());
+    failure = error;
   }
+  if (failure && !is_answer(*failure)) throw Error(*failure);
+  const KvmAnswer answer = failure ? make_answer(false, describe(*failure))
+                                   : make_answer(true, "KVM runs the kernel " + settings_.kernel.release);
   make_directories(settings_.state);
   write_file_atomically(file(), to_json(answer), 0644);
   co_return answer;
 }
 
-/// Returns once the guest has sent something.
-Task<> KvmProbe::boot() {
+std::string KvmProbe::describe(const Error& failure) const {
+  const std::string device = settings_.device.string();
+  if (failure.code() != Code::timeout) {
+    return fmt::format("{} opens, but a machine does not run with it: {}", device, failure.what());
+  }
+  return fmt::format("{} opens, but the kernel {} did not come up with it within {} ms", device,
+                     settings_.kernel.release, settings_.limit.count());
+}
+
+/// Returns once the guest has sent something, or with what kept it from that.
+Task<> KvmProbe::boot(std::optional<Error>& failure) try {
   MachineSpec spec;
   spec.name = "kvm-probe";
   spec.memory_bytes = kProbeMemory;
@@ -135,7 +140,11 @@ Task<> KvmProbe::boot() {
   } catch (const Error& error) {
     if (error.code() != Code::unavailable) throw;  // a connection reset is an end too
   }
-  if (count == 0) throw Error(Code::unavailable, (co_await machine->wait_end()).describe());
+  if (count > 0) co_return;
+  const MachineEnd end = co_await machine->wait_end();
+  failure.emplace(Code::unavailable, end.describe());
+} catch (const Error& error) {
+  failure = error;
 }
 
 AcceleratorRequest parse_accelerator(std::string_view text) {

@@ -7,6 +7,7 @@
 
 #include "base/async.hpp"
 #include "base/clock.hpp"
+#include "base/error.hpp"
 #include "hypervisor/hypervisor.hpp"
 #include "hypervisor/kernel.hpp"
 
@@ -51,7 +52,8 @@ class KvmProbe {
  private:
   /// What is known without a boot: why the device cannot be used, or nothing.
   std::optional<std::string> device_problem() const;
-  Task<> boot();
+  Task<> boot(std::optional<Error>& failure);
+  std::string describe(const Error& failure) const;
   KvmAnswer make_answer(bool usable, std::string reason) const;
   std::filesystem::path file() const;
 

@@ -34,6 +34,7 @@ class FakeGuest {
 
   void write_console(std::string_view bytes);
 
+  asio::any_io_executor executor() { return ended_.executor(); }
   bool running() const { return !end_.has_value(); }
   bool paused() const { return paused_; }
   unsigned power_button_presses() const { return power_button_presses_; }

@@ -37,10 +37,9 @@ constexpr std::string_view kSandbox =
     "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
 constexpr std::string_view kKernelArguments =
-    "console=ttyS0 quiet panic=-1 8250.nr_uarts=1 random.trust_cpu=on";
-/// Software emulation has no speculation to guard against, and one machine's addresses are no secret to
-/// itself.
-constexpr std::string_view kTcgKernelArguments = "no_timer_check tsc=reliable mitigations=off nokaslr";
+    "console=ttyS0 quiet panic=-1 8250.nr_uarts=1 cryptomgr.notests random.trust_cpu=on";
+/// Software emulation has no speculation to guard against.
+constexpr std::string_view kTcgKernelArguments = "no_timer_check tsc=reliable mitigations=off";
 
 std::uint64_t memory_mib(const MachineSpec& spec) {
   return spec.memory_bytes / kMiB + (spec.memory_bytes % kMiB != 0 ? 1 : 0);

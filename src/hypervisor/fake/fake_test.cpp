@@ -1,0 +1,91 @@
+#include "hypervisor/fake/fake.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/this_coro.hpp>
+
+#include "hypervisor/testing/machine_contract.hpp"
+#include "hypervisor/testing/testing.hpp"
+
+namespace berth::hypervisor {
+namespace {
+
+/// Plays the guest of testing/main.cpp.
+Task<> play(std::shared_ptr<FakeGuest> guest) {
+  static constexpr char kMark[] = "berth was here";
+  const auto executor = co_await asio::this_coro::executor;
+  Stream control(executor, guest->take_port(Port::control));
+  co_await control.write_all("hello\n");
+  while (guest->running()) {
+    std::string order;
+    co_await read_line_into(control, order);
+    const std::string word = order.substr(0, order.find(' '));
+    const std::string argument = order.substr(std::min(order.size(), word.size() + 1));
+    if (word == "poweroff") guest->power_off();
+    if (word == "panic") guest->panic("sysrq triggered crash");
+    if (word == "reset") guest->reset();
+    if (word == "console") {
+      guest->write_console(std::string(std::stoul(argument), '#'));
+      co_await control.write_all("done\n");
+    }
+    if (word == "echo") {
+      Stream port(executor, guest->take_port(argument == "output" ? Port::output : Port::attach));
+      co_await port.write_all(co_await read_line(port) + "\n");
+    }
+    if (word == "disks") co_await control.write_all("image:2048:1 scratch:32768:0\n");
+    if (word == "write") {
+      const bool writable = argument == "scratch";
+      if (writable) check(::pwrite(guest->disk(argument), kMark, sizeof kMark, 4096), "pwrite");
+      guest->statistics.disks.back().bytes_written += writable ? 512 : 0;
+      co_await control.write_all(writable ? "written\n" : "failed\n");
+    }
+  }
+}
+
+struct FakeFixture {
+  FakeFixture() {
+    hypervisor.on_start = [this](std::shared_ptr<FakeGuest> guest) {
+      spawn_detached(guest->executor(), "guest", swallow(play(guest)));
+    };
+  }
+  /// A guest whose machine ends stops in the middle of something.
+  static Task<> swallow(Task<> task) {
+    try {
+      co_await std::move(task);
+    } catch (const Error&) {
+    }
+  }
+  Task<std::unique_ptr<Machine>> start(MachineSpec spec) { return hypervisor.start(std::move(spec)); }
+
+  FakeHypervisor hypervisor;
+};
+
+INSTANTIATE_TYPED_TEST_SUITE_P(Fake, MachineContract, FakeFixture);
+
+TEST(FakeHypervisor, FailsAsToldOnce) {
+  FakeHypervisor hypervisor;
+  hypervisor.fail_next_start(Error(Code::capacity, "no memory"));
+  run_task([&]() -> Task<> {
+    EXPECT_EQ(co_await code_of(discard(hypervisor.start(MachineSpec()))), Code::capacity);
+    EXPECT_EQ(co_await code_of(discard(hypervisor.start(MachineSpec()))), std::nullopt);
+  });
+  EXPECT_EQ(hypervisor.guests().size(), 1u);
+}
+
+TEST(FakeHypervisor, CountsOrders) {
+  FakeHypervisor hypervisor;
+  run_task([&]() -> Task<> {
+    const auto machine = co_await hypervisor.start(MachineSpec());
+    FakeGuest& guest = *hypervisor.guests().front();
+    guest.on_power_button = [&] { guest.power_off(); };
+    co_await machine->pause();
+    EXPECT_TRUE(guest.paused());
+    co_await machine->inject_nmi();
+    EXPECT_EQ(guest.nmis(), 1u);
+    co_await machine->power_button();
+    EXPECT_EQ((co_await machine->wait_end()).reason, MachineEnd::Reason::powered_off);
+  });
+}
+
+}  // namespace
+}  // namespace berth::hypervisor

@@ -1,0 +1,179 @@
+#include "hypervisor/qemu/arguments.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <signal.h>
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "hypervisor/testing/testing.hpp"
+
+namespace berth::hypervisor::qemu {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::Pair;
+
+constexpr Channels kChannels{10, 11, {12, 13, 14}, 15, 16, 17};
+
+MachineSpec plain_spec() {
+  MachineSpec spec;
+  spec.name = "web";
+  return spec;
+}
+
+ProcessSpec process_for(const MachineSpec& spec) {
+  return make_process_spec(spec, "/usr/bin/qemu-system-x86_64", kChannels, gid_t{105});
+}
+
+/// The values of every `option`.
+std::vector<std::string> values(const ProcessSpec& process, const std::string& option) {
+  std::vector<std::string> result;
+  for (std::size_t i = 0; i + 1 < process.arguments.size(); ++i) {
+    if (process.arguments[i] == option) result.push_back(process.arguments[i + 1]);
+  }
+  return result;
+}
+
+std::optional<Code> refusal(const MachineSpec& spec) {
+  return code_thrown([&] { process_for(spec); });
+}
+
+TEST(Arguments, ConfineTheProcess) {
+  const ProcessSpec process = process_for(plain_spec());
+  EXPECT_THAT(values(process, "-sandbox"),
+              ElementsAre("on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
+  EXPECT_TRUE(process.no_new_privileges);
+  EXPECT_TRUE(process.new_session);
+  EXPECT_EQ(process.parent_death_signal, SIGKILL);
+  EXPECT_THAT(*process.environment, ElementsAre("LANG=C"));
+  EXPECT_EQ(process.standard_input, -1);
+  EXPECT_EQ(process.standard_output, -1);
+  EXPECT_EQ(process.standard_error, 17);
+  EXPECT_FALSE(process.credentials);
+  EXPECT_THAT(process.arguments,
+              AllOf(Contains("-nodefaults"), Contains("-no-user-config"), Contains("-no-reboot")));
+}
+
+TEST(Arguments, PassEveryChannelByItsNumber) {
+  const ProcessSpec process = process_for(plain_spec());
+  EXPECT_THAT(process.descriptors, ElementsAre(Pair(15, 3), Pair(16, 4), Pair(10, 5), Pair(11, 6),
+                                               Pair(12, 7), Pair(13, 8), Pair(14, 9)));
+  EXPECT_THAT(values(process, "-kernel"), ElementsAre("/proc/self/fd/3"));
+  EXPECT_THAT(values(process, "-initrd"), ElementsAre("/proc/self/fd/4"));
+  EXPECT_THAT(values(process, "-chardev"),
+              ElementsAre("socket,id=monitor,fd=5", "socket,id=console,fd=6", "socket,id=control,fd=7",
+                          "socket,id=output,fd=8", "socket,id=attach,fd=9"));
+  EXPECT_THAT(values(process, "-device"),
+              AllOf(Contains("virtserialport,bus=ports.0,nr=1,chardev=control,name=berth.control"),
+                    Contains("virtserialport,bus=ports.0,nr=3,chardev=attach,name=berth.attach")));
+}
+
+TEST(Arguments, ChooseTheAccelerator) {
+  MachineSpec spec = plain_spec();
+  EXPECT_THAT(values(process_for(spec), "-accel"), ElementsAre(HasSubstr("tcg,")));
+  EXPECT_THAT(kernel_command_line(spec), HasSubstr("mitigations=off"));
+  spec.accelerator = Accelerator::kvm;
+  EXPECT_THAT(values(process_for(spec), "-accel"), ElementsAre("kvm"));
+  EXPECT_THAT(values(process_for(spec), "-cpu"), ElementsAre("host"));
+  EXPECT_THAT(kernel_command_line(spec), Not(HasSubstr("mitigations")));
+}
+
+TEST(Arguments, RoundMemoryUp) {
+  MachineSpec spec = plain_spec();
+  spec.memory_bytes = (std::uint64_t{300} << 20) + 1;
+  spec.cpus = 3;
+  EXPECT_THAT(values(process_for(spec), "-m"), ElementsAre("301M"));
+  EXPECT_THAT(values(process_for(spec), "-smp"), ElementsAre("cpus=3,sockets=1,cores=3,threads=1"));
+}
+
+TEST(Arguments, GiveDisksBySet) {
+  MachineSpec spec = plain_spec();
+  spec.disks = {{20, true, "image"}, {21, false, "scratch"}};
+  const ProcessSpec process = process_for(spec);
+  EXPECT_THAT(process.descriptors, AllOf(Contains(Pair(20, 10)), Contains(Pair(21, 11))));
+  EXPECT_THAT(values(process, "-add-fd"), ElementsAre("fd=10,set=0", "fd=11,set=1"));
+  EXPECT_THAT(values(process, "-blockdev"),
+              ElementsAre("driver=file,node-name=disk0-file,filename=/dev/fdset/0,read-only=on,locking=off",
+                          "driver=file,node-name=disk1-file,filename=/dev/fdset/1,discard=unmap"));
+  EXPECT_THAT(values(process, "-device"),
+              Contains(AllOf(HasSubstr("virtio-blk-pci,id=disk1"), HasSubstr("serial=scratch"),
+                             HasSubstr("werror=report"))));
+}
+
+TEST(Arguments, GiveANetwork) {
+  MachineSpec spec = plain_spec();
+  EXPECT_THAT(values(process_for(spec), "-netdev"), ElementsAre());
+  spec.user_network = true;
+  spec.mac = "52:54:00:00:00:01";
+  spec.forwards = {{PortForward::Protocol::tcp, "127.0.0.1", 8080, 80},
+                   {PortForward::Protocol::udp, "0.0.0.0", 53, 5353}};
+  EXPECT_THAT(
+      values(process_for(spec), "-netdev"),
+      ElementsAre(AllOf(HasSubstr("user,id=net0,ipv6=off"), HasSubstr(",hostfwd=tcp:127.0.0.1:8080-:80"),
+                        HasSubstr(",hostfwd=udp:0.0.0.0:53-:5353"))));
+  EXPECT_THAT(values(process_for(spec), "-device"),
+              Contains(HasSubstr("virtio-net-pci,netdev=net0,mac=52:54:00:00:00:01")));
+}
+
+TEST(Arguments, AddWhatTheUserOfTheProcessNeeds) {
+  MachineSpec spec = plain_spec();
+  spec.credentials = Credentials{900, 901, {}, {}};
+  spec.accelerator = Accelerator::kvm;
+  EXPECT_THAT(process_for(spec).credentials->groups, ElementsAre(105));
+  EXPECT_THAT(process_for(spec).credentials->ambient_capabilities, ElementsAre());
+  spec.accelerator = Accelerator::tcg;
+  spec.user_network = true;
+  spec.mac = "52:54:00:00:00:01";
+  spec.forwards = {{PortForward::Protocol::tcp, "127.0.0.1", 80, 80}};
+  EXPECT_THAT(process_for(spec).credentials->groups, ElementsAre());
+  EXPECT_THAT(process_for(spec).credentials->ambient_capabilities, ElementsAre(CAP_NET_BIND_SERVICE));
+}
+
+TEST(Arguments, RefuseWhatCannotBe) {
+  const auto refuses = [](const std::function<void(MachineSpec&)>& change) {
+    MachineSpec spec = plain_spec();
+    change(spec);
+    return refusal(spec) == Code::invalid_argument;
+  };
+  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.name = "a,b"; }));
+  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.cpus = 0; }));
+  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.cpus = 256; }));
+  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.memory_bytes = 1 << 20; }));
+  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.memory_bytes = UINT64_MAX; }));
+  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.kernel_arguments = "a\nb"; }));
+  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.kernel_arguments = std::string(5000, 'a'); }));
+  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.disks = {{20, true, "a,b"}}; }));
+  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.disks = {{20, true, std::string(21, 'a')}}; }));
+  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.disks = {{20, true, "a"}, {21, true, "a"}}; }));
+  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.disks = {{-1, true, "a"}}; }));
+  EXPECT_TRUE(refuses([](MachineSpec& spec) {
+    spec.forwards = {{PortForward::Protocol::tcp, "127.0.0.1", 1, 1}};
+  }));
+  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.user_network = true; }));
+  for (const char* mac :
+       {"", "52:54:00:00:00", "53:54:00:00:00:01", "52:54:00:00:00:0g", "52-54-00-00-00-01"}) {
+    EXPECT_TRUE(refuses([&](MachineSpec& spec) { spec.user_network = true, spec.mac = mac; })) << mac;
+  }
+}
+
+TEST(ForwardRule, TakesNumericAddressesOnly) {
+  EXPECT_EQ(forward_rule({PortForward::Protocol::udp, "10.1.2.3", 53, 54}), "udp:10.1.2.3:53-:54");
+  const auto refusal_of = [](const char* address, std::uint16_t host, std::uint16_t guest) {
+    return code_thrown([&] { forward_rule({PortForward::Protocol::tcp, address, host, guest}); });
+  };
+  EXPECT_EQ(refusal_of("localhost", 1, 1), Code::invalid_argument);
+  EXPECT_EQ(refusal_of("127.0.0.1,restrict=no", 1, 1), Code::invalid_argument);
+  EXPECT_EQ(refusal_of("::1", 1, 1), Code::unsupported);
+  EXPECT_EQ(refusal_of("127.0.0.1", 0, 1), Code::invalid_argument);
+  EXPECT_EQ(refusal_of("127.0.0.1", 1, 0), Code::invalid_argument);
+}
+
+}  // namespace
+}  // namespace berth::hypervisor::qemu

@@ -1,0 +1,219 @@
+#include "hypervisor/qemu/qemu.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+
+#include <boost/asio/this_coro.hpp>
+
+#include "base/clock.hpp"
+#include "base/files.hpp"
+#include "base/io.hpp"
+#include "hypervisor/initramfs.hpp"
+#include "hypervisor/kernel.hpp"
+#include "hypervisor/probe.hpp"
+#include "hypervisor/testing/machine_contract.hpp"
+#include "hypervisor/testing/testing.hpp"
+
+namespace berth::hypervisor {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+
+/// Real machines with the kernel of this host and the guest of testing/main.cpp.
+struct QemuFixture {
+  static const GuestKernel& kernel() {
+    static const GuestKernel found = find_kernel();
+    return found;
+  }
+  static const std::filesystem::path& initramfs() {
+    static const TempDir cache(std::filesystem::temp_directory_path(), "berth-hypervisor-test");
+    static const std::filesystem::path path = cached_initramfs({kernel(), BERTH_TEST_GUEST}, cache.path());
+    return path;
+  }
+  Task<std::unique_ptr<Machine>> start(MachineSpec spec) {
+    spec.name = "contract";
+    spec.kernel = kernel().image;
+    spec.initramfs = initramfs();
+    return hypervisor.start(std::move(spec));
+  }
+
+  QemuHypervisor hypervisor;
+};
+
+INSTANTIATE_TYPED_TEST_SUITE_P(Qemu, MachineContract, QemuFixture);
+
+class QemuTest : public ::testing::Test {
+ protected:
+  QemuFixture fixture_;
+};
+
+TEST_F(QemuTest, TellsTheVersion) {
+  EXPECT_THAT(fixture_.hypervisor.version(), ::testing::MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+.*"));
+}
+
+TEST_F(QemuTest, AMissingProgramNamesThePackage) {
+  EXPECT_EQ(code_thrown([] { QemuHypervisor("/nonexistent/qemu"); }), Code::not_found);
+}
+
+TEST_F(QemuTest, TellsAForeignKill) {
+  run_task([this]() -> Task<> {
+    const auto machine = co_await fixture_.start(MachineSpec());
+    ::kill(machine->pid(), SIGKILL);
+    const MachineEnd end = co_await machine->wait_end();
+    EXPECT_EQ(end.reason, MachineEnd::Reason::killed);
+    EXPECT_EQ(end.exit.signal, SIGKILL);
+  });
+}
+
+TEST_F(QemuTest, TellsATermination) {
+  run_task([this]() -> Task<> {
+    const auto machine = co_await fixture_.start(MachineSpec());
+    ::kill(machine->pid(), SIGTERM);
+    const MachineEnd end = co_await machine->wait_end();
+    EXPECT_EQ(end.reason, MachineEnd::Reason::killed);
+    EXPECT_THAT(end.detail, HasSubstr("terminating on signal 15"));
+  });
+}
+
+TEST_F(QemuTest, AnEarlyPanicIsFoundOnTheConsole) {
+  run_task([this]() -> Task<> {
+    MachineSpec spec;
+    spec.kernel_arguments = "rdinit=/absent root=/dev/absent";
+    const auto machine = co_await fixture_.start(std::move(spec));
+    const MachineEnd end = co_await machine->wait_end();
+    EXPECT_EQ(end.reason, MachineEnd::Reason::panicked);
+    EXPECT_THAT(end.detail, HasSubstr("Unable to mount root fs"));
+  });
+}
+
+TEST_F(QemuTest, QuitKillsAStoppedProcess) {
+  run_task([this]() -> Task<> {
+    const auto machine = co_await fixture_.start(MachineSpec());
+    ::kill(machine->pid(), SIGSTOP);
+    co_await machine->quit(Milliseconds(100));
+    const MachineEnd end = co_await machine->wait_end();
+    EXPECT_EQ(end.reason, MachineEnd::Reason::quit);
+    EXPECT_EQ(end.exit.signal, SIGKILL);
+  });
+}
+
+TEST_F(QemuTest, DestroyingReapsTheProcess) {
+  run_task([this]() -> Task<> {
+    auto machine = co_await fixture_.start(MachineSpec());
+    const pid_t pid = machine->pid();
+    machine.reset();
+    EXPECT_EQ(::kill(pid, 0), -1);
+  });
+}
+
+TEST_F(QemuTest, CountsCpuTimeAndMemory) {
+  run_task([this]() -> Task<> {
+    const auto machine = co_await fixture_.start(MachineSpec());
+    Stream control(co_await asio::this_coro::executor, machine->take_port(Port::control));
+    co_await read_line(control);
+    const MachineStatistics statistics = co_await machine->statistics();
+    EXPECT_GT(statistics.cpu_time, Milliseconds(100));
+    EXPECT_GT(statistics.resident_bytes, std::uint64_t{20} << 20);
+  });
+}
+
+TEST_F(QemuTest, ForwardsReachTheGuest) {
+  const PortForward forward{PortForward::Protocol::tcp, "127.0.0.1", free_port(), 80};
+  MachineSpec spec;
+  spec.user_network = true;
+  spec.mac = "52:54:00:12:34:56";
+  spec.forwards = {forward};
+  run_task([&]() -> Task<> {
+    const auto executor = co_await asio::this_coro::executor;
+    const auto machine = co_await fixture_.start(spec);
+    Stream control(executor, machine->take_port(Port::control));
+    co_await read_line(control);
+    co_await control.write_all("serve 80\n");
+    EXPECT_EQ(co_await read_line(control), "serving");
+    UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(forward.host_port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    check(::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), "connect");
+    Stream connection(executor, std::move(socket));
+    EXPECT_EQ(co_await read_line(connection), "guest");
+  });
+}
+
+TEST_F(QemuTest, AMissingKernelIsNotFound) {
+  run_task([this]() -> Task<> {
+    MachineSpec spec;
+    spec.name = "missing";
+    spec.kernel = "/nonexistent/vmlinuz";
+    spec.initramfs = QemuFixture::initramfs();
+    EXPECT_EQ(co_await code_of(discard(fixture_.hypervisor.start(std::move(spec)))), Code::not_found);
+  });
+}
+
+TEST_F(QemuTest, TooMuchMemoryIsACapacityError) {
+  run_task([this]() -> Task<> {
+    MachineSpec spec;
+    spec.memory_bytes = std::uint64_t{1} << 42;
+    EXPECT_EQ(co_await code_of(discard(fixture_.start(std::move(spec)))), Code::capacity);
+  });
+}
+
+TEST_F(QemuTest, RunsAsAnotherUser) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root may change the user";
+  constexpr uid_t kNobody = 65534;
+  run_task([]() -> Task<> {
+    // The initramfs lies in a folder that the other user cannot enter.
+    QemuFixture fixture;
+    DiskFile scratch(std::uint64_t{1} << 20);
+    MachineSpec spec;
+    spec.credentials = Credentials{kNobody, kNobody, {}, {}};
+    spec.disks = {{scratch.fd(), false, "scratch"}};
+    const auto machine = co_await fixture.start(std::move(spec));
+    const std::string status = read_file("/proc/" + std::to_string(machine->pid()) + "/status");
+    EXPECT_THAT(status, HasSubstr("Uid:\t65534\t65534\t65534\t65534"));
+    EXPECT_THAT(status, HasSubstr("NoNewPrivs:\t1"));
+    EXPECT_THAT(status, HasSubstr("CapEff:\t0000000000000000"));
+    EXPECT_THAT(status, HasSubstr("Seccomp:\t2"));
+    Stream control(co_await asio::this_coro::executor, machine->take_port(Port::control));
+    EXPECT_EQ(co_await read_line(control), "hello");
+    co_await control.write_all("write scratch\n");
+    EXPECT_EQ(co_await read_line(control), "written");
+  });
+}
+
+TEST_F(QemuTest, KeepsNoDescriptors) {
+  const auto count = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
+                         std::filesystem::directory_iterator());
+  };
+  run_task([this]() -> Task<> { co_await fixture_.start(MachineSpec()); });
+  const auto before = count();
+  for (int i = 0; i < 3; ++i) {
+    run_task([this]() -> Task<> { co_await fixture_.start(MachineSpec()); });
+  }
+  EXPECT_EQ(count(), before);
+}
+
+// Whatever the KVM of the host is like, there is an answer, soon.
+TEST_F(QemuTest, TheProbeAnswersInTime) {
+  const TempDir folder(std::filesystem::temp_directory_path(), "berth-probe-test");
+  const SystemClock clock;
+  KvmProbe probe(fixture_.hypervisor, clock,
+                 {folder.path(), QemuFixture::kernel(), QemuFixture::initramfs(), std::nullopt,
+                  fixture_.hypervisor.version()});
+  const auto start = std::chrono::steady_clock::now();
+  run_task([&]() -> Task<> {
+    const KvmAnswer answer = co_await probe.ask();
+    EXPECT_FALSE(answer.reason.empty());
+    RecordProperty("kvm", answer.reason);
+  });
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(15));
+}
+
+}  // namespace
+}  // namespace berth::hypervisor
