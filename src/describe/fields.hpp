@@ -168,15 +168,16 @@ constexpr std::size_t count_of() {
   return std::tuple_size_v<decltype(description_of<T>().members)>;
 }
 
+template <typename T, typename Owner>
+concept IsPartOf = !std::is_same_v<std::remove_cvref_t<T>, Owner>;
+
 /// Converts to whatever initialises a member.
 template <typename Owner>
 struct Anything {
-  template <typename T>
-  requires(!std::is_same_v<std::remove_cvref_t<T>, Owner>) constexpr operator T&()
-      const&;  // NOLINT: implicit
-  template <typename T>
-  requires(!std::is_same_v<std::remove_cvref_t<T>, Owner>) constexpr operator T&&()
-      const&&;  // NOLINT: implicit
+  template <IsPartOf<Owner> T>
+  operator T&() const&;  // NOLINT: implicit
+  template <IsPartOf<Owner> T>
+  operator T&&() const&&;  // NOLINT: implicit
 };
 
 template <typename T, std::size_t... I>
