@@ -222,8 +222,8 @@ Task<Response> Server::State::respond(const Request& request) {
       const UsageReport report = co_await launcher.usage();
       body = json::serialize(stats_object(report));
     } else if (path == "/v1/exec") {
-      const json::object made{{"id", co_await launcher.exec_detached(parse_exec(request.body()))}};
-      body = json::serialize(made);
+      const std::string id = co_await launcher.exec_detached(parse_exec(request.body()));
+      body = json::serialize(json::object{{"id", id}});
     } else {
       throw Error(Code::not_found, "the launcher has no {}", path);
     }

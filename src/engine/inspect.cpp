@@ -1,0 +1,141 @@
+#include <boost/json.hpp>
+
+#include "base/clock.hpp"
+#include "base/signals.hpp"
+#include "engine/engine.hpp"
+
+namespace berth::engine {
+namespace {
+
+namespace json = boost::json;
+
+std::string_view state_name(record::Status status) {
+  switch (status) {
+    case record::Status::created:
+    case record::Status::starting:
+      return "created";
+    case record::Status::running:
+    case record::Status::stopping:
+      return "running";
+    case record::Status::paused:
+      return "paused";
+    case record::Status::exited:
+      return "exited";
+    case record::Status::removing:
+      return "removing";
+  }
+  return "dead";
+}
+
+/// Docker writes the zero time of Go for "never".
+std::string time_or_never(std::int64_t nanoseconds) {
+  return nanoseconds == 0 ? "0001-01-01T00:00:00Z" : format_time(Nanoseconds(nanoseconds));
+}
+
+json::array texts(const std::vector<std::string>& values, std::size_t from = 0) {
+  json::array array;
+  for (std::size_t i = from; i < values.size(); ++i) array.emplace_back(values[i]);
+  return array;
+}
+
+std::string port_key(const record::PortBinding& binding) {
+  return fmt::format("{}/{}", binding.guest_port, binding.protocol == record::Protocol::udp ? "udp" : "tcp");
+}
+
+json::object port_bindings(const record::Pod& pod) {
+  json::object ports;
+  for (const record::PortBinding& binding : pod.host.ports) {
+    json::value& list = ports[port_key(binding)];
+    if (!list.is_array()) list = json::array();
+    list.get_array().push_back(
+        json::object{{"HostIp", binding.host_address.empty() ? "0.0.0.0" : binding.host_address},
+                     {"HostPort", std::to_string(binding.host_port)}});
+  }
+  return ports;
+}
+
+json::object state_of(const record::Pod& pod) {
+  const record::Host& host = pod.host;
+  const bool running = host.status == record::Status::running || host.status == record::Status::stopping;
+  return {{"Status", state_name(host.status)},
+          {"Running", running},
+          {"Paused", host.status == record::Status::paused},
+          {"Restarting", false},
+          {"OOMKilled", host.oom_killed},
+          {"Dead", false},
+          {"Pid", host.machine.pid},
+          {"ExitCode", host.exit_code},
+          {"Error", host.error},
+          {"StartedAt", time_or_never(host.started)},
+          {"FinishedAt", time_or_never(host.finished)}};
+}
+
+json::object config_of(const record::Pod& pod) {
+  const config::SessionConfig& session = pod.session();
+  json::object labels;
+  for (const auto& [key, value] : pod.executor.annotations) labels[key] = value;
+  json::object volumes;
+  for (const auto& [id, mount] : pod.executor.mounts) {
+    if (mount.source.scheme == "scratch") volumes[mount.path] = json::object();
+  }
+  return {{"Hostname", pod.executor.hostname},
+          {"User", session.group.empty() ? session.user : session.user + ":" + session.group},
+          {"OpenStdin", session.open_stdin},
+          {"Tty", session.tty},
+          {"Env", texts(session.cmd.env)},
+          {"Cmd", texts(pod.host.command)},
+          {"Image", pod.host.image_reference},
+          {"Volumes", std::move(volumes)},
+          {"WorkingDir", session.cmd.dir},
+          {"Labels", std::move(labels)},
+          {"StopSignal", session.stop_signal.empty() ? "SIGTERM" : session.stop_signal}};
+}
+
+json::object host_config_of(const record::Pod& pod) {
+  json::object tmpfs;
+  for (const auto& [id, mount] : pod.executor.mounts) {
+    if (mount.source.scheme == "tmpfs") tmpfs[mount.path] = mount.mode;
+  }
+  return {{"NetworkMode", pod.host.network},
+          {"PortBindings", port_bindings(pod)},
+          {"AutoRemove", pod.host.auto_remove},
+          {"ReadonlyRootfs", pod.session().read_only_root},
+          {"Init", pod.session().init},
+          {"Memory", pod.host.memory_bytes},
+          {"NanoCpus", static_cast<std::int64_t>(pod.host.cpus * 1e9)},
+          {"Tmpfs", std::move(tmpfs)},
+          {"Accelerator", pod.host.accelerator}};
+}
+
+json::object network_of(const record::Pod& pod) {
+  json::object networks;
+  for (const auto& [name, endpoint] : pod.executor.networks) {
+    networks[name] = json::object{{"MacAddress", pod.host.mac},
+                                  {"IPAddress", endpoint.ip ? endpoint.ip->ip.to_string() : ""},
+                                  {"IPPrefixLen", endpoint.ip ? endpoint.ip->mask.bits().value_or(0) : 0},
+                                  {"Gateway", endpoint.network.gateway.ip.to_string()}};
+  }
+  return {{"Ports", port_bindings(pod)}, {"Networks", std::move(networks)}};
+}
+
+}  // namespace
+
+std::string inspect(const record::Pod& pod, const Paths& paths) {
+  const std::vector<std::string>& command = pod.host.command;
+  const json::object details{{"Id", pod.id()},
+                             {"Created", format_time(Nanoseconds(pod.host.created))},
+                             {"Path", command.empty() ? std::string() : command.front()},
+                             {"Args", texts(command, 1)},
+                             {"State", state_of(pod)},
+                             {"Image", pod.host.image_id},
+                             {"LogPath", (paths.pod(pod.id()) / "container.log").string()},
+                             {"Name", "/" + pod.name()},
+                             {"Platform", "linux"},
+                             {"HostConfig", host_config_of(pod)},
+                             {"Config", config_of(pod)},
+                             {"NetworkSettings", network_of(pod)},
+                             {"Generation", pod.generation}};
+  return json::serialize(details);
+}
+
+}  // namespace berth::engine
