@@ -1,0 +1,84 @@
+#include "tether/configuration.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/error.hpp"
+#include "base/ids.hpp"
+#include "extraconfig/codec.hpp"
+
+namespace berth::tether {
+namespace {
+
+WindowSize window_of(const config::SessionConfig& session) {
+  const auto side = [](std::int64_t value) {
+    return static_cast<std::uint16_t>(std::clamp<std::int64_t>(value, 0, 65535));
+  };
+  return {side(session.window_columns), side(session.window_rows)};
+}
+
+void require_no_nul(const std::string& text, std::string_view what) {
+  if (text.find('\0') != std::string::npos)
+    throw Error(Code::invalid_argument, "{} has a zero byte in it", what);
+}
+
+}  // namespace
+
+ProcessPlan make_process_plan(const config::SessionConfig& session, const std::string& hostname) {
+  ProcessPlan plan;
+  plan.program =
+      !session.cmd.path.empty() || session.cmd.args.empty() ? session.cmd.path : session.cmd.args.front();
+  plan.arguments = session.cmd.args.empty() ? std::vector{plan.program} : session.cmd.args;
+  plan.environment = session.cmd.env;
+  plan.directory = session.cmd.dir;
+  plan.user = session.user;
+  plan.group = session.group;
+  plan.hostname = hostname;
+  plan.terminal = session.tty;
+  plan.window = window_of(session);
+  plan.standard_input = session.open_stdin;
+  if (!session.capabilities.empty()) plan.capabilities = parse_capabilities(session.capabilities);
+  plan.no_new_privileges = session.no_new_privileges;
+  plan.read_only_root = session.read_only_root;
+  plan.init = session.init;
+  plan.wait_for_go = session.run_block;
+  require_no_nul(plan.program, "the program");
+  require_no_nul(plan.directory, "the working directory");
+  for (const std::string& argument : plan.arguments) require_no_nul(argument, "an argument");
+  for (const std::string& entry : plan.environment) require_no_nul(entry, "the environment");
+  return plan;
+}
+
+std::string full_hostname(const config::ExecutorConfig& config) {
+  if (config.hostname.empty()) return std::string(short_id(config.common.id));
+  return config.domainname.empty() ? config.hostname : config.hostname + "." + config.domainname;
+}
+
+config::SessionConfig* find_session(config::ExecutorConfig& config, const std::string& id) {
+  for (auto* sessions : {&config.sessions, &config.execs}) {
+    if (const auto found = sessions->find(id); found != sessions->end()) return &found->second;
+  }
+  return nullptr;
+}
+
+void record_status(const SessionStatus& status, config::SessionConfig& session) {
+  const auto seconds = [](Nanoseconds time) {
+    return std::chrono::duration_cast<std::chrono::seconds>(time).count();
+  };
+  session.started = status.started;
+  session.detail.start_time = seconds(status.start_time);
+  session.detail.stop_time = status.ended ? seconds(status.stop_time) : 0;
+  session.exit_status = status.ended ? status.exit.code : 0;
+  session.signal = status.ended ? status.exit.signal : 0;
+  session.oom_killed = status.ended && status.oom_killed;
+}
+
+extraconfig::Pairs writable_pairs(const config::ExecutorConfig& config) {
+  extraconfig::Pairs pairs;
+  extraconfig::PairsSink all(pairs);
+  extraconfig::FilterSink writable(all, describe::scope::read_write);
+  extraconfig::encode(describe::type_of<config::ExecutorConfig>(), &config, writable);
+  return pairs;
+}
+
+}  // namespace berth::tether

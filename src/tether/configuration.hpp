@@ -1,0 +1,27 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "config/executor.hpp"
+#include "extraconfig/pairs.hpp"
+#include "tether/session/session.hpp"
+
+namespace berth::tether {
+
+/// What a configured session runs. Throws invalid-argument for what no process can be.
+ProcessPlan make_process_plan(const config::SessionConfig& session, const std::string& hostname);
+
+/// The machine's host name: hostname, with the domain when there is one, or the first 12 digits of the id.
+std::string full_hostname(const config::ExecutorConfig& config);
+
+/// A session of either map, or nothing.
+config::SessionConfig* find_session(config::ExecutorConfig& config, const std::string& id);
+
+/// Writes into the configuration what the host is told of a session.
+void record_status(const SessionStatus& status, config::SessionConfig& session);
+
+/// The keys that the guest may change, with their values.
+extraconfig::Pairs writable_pairs(const config::ExecutorConfig& config);
+
+}  // namespace berth::tether

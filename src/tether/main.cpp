@@ -1,0 +1,70 @@
+// PID 1 of a pod's machine.
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/io.hpp"
+#include "base/log.hpp"
+#include "link/messages.hpp"
+#include "tether/os/boot.hpp"
+#include "tether/os/devices.hpp"
+#include "tether/tether.hpp"
+
+namespace {
+
+using namespace berth;
+
+constexpr Milliseconds kPortLimit{10'000};
+
+Task<UniqueFd> open_port(tether::os::Devices& devices, std::string_view name) {
+  const std::string device = co_await devices.port(std::string(name), kPortLimit);
+  co_return open_file(device, O_RDWR | O_NONBLOCK);
+}
+
+Task<> serve() {
+  const auto executor = co_await asio::this_coro::executor;
+  const SystemClock clock;
+  tether::os::Devices devices(executor);
+  tether::Tether::Ports ports;
+  ports.control = co_await open_port(devices, link::kControlPort);
+  ports.output = co_await open_port(devices, link::kOutputPort);
+  ports.attach = co_await open_port(devices, link::kAttachPort);
+  co_await tether::os::wait_host_end(executor, ports.control.get());
+  tether::Tether guest(executor, std::move(ports), devices, clock);
+  try {
+    co_await guest.run();
+  } catch (const Error& error) {
+    log::error("control port: {}", error.what());
+  }
+  // A machine without its host has nobody to run for.
+  if (!guest.power_off_ordered()) co_await guest.shut_down();
+  tether::os::power_off();
+}
+
+}  // namespace
+
+int main() {
+  if (::getpid() != 1) {
+    std::fputs("berth-tether is the first process of a pod's machine and cannot be run by hand\n", stderr);
+    return 2;
+  }
+  ::signal(SIGPIPE, SIG_IGN);
+  log::set_tag("tether");
+  try {
+    tether::os::boot();
+    asio::io_context loop(1);
+    spawn_detached(loop.get_executor(), "tether", serve());
+    loop.run();
+  } catch (const std::exception& error) {
+    log::error("{}", error.what());
+  }
+  tether::os::power_off();
+}

@@ -1,0 +1,179 @@
+#include "tether/os/boot.hpp"
+
+#include <fcntl.h>
+#include <linux/random.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/io.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "tether/os/mount.hpp"
+
+namespace berth::tether::os {
+namespace {
+
+constexpr std::size_t kModuleListLimit = 64u << 10;
+/// Docker's number of open files.
+constexpr rlim_t kOpenFiles = 1048576;
+
+struct FileSystem {
+  const char* type;
+  const char* target;
+  unsigned long flags;
+  const char* data;
+};
+
+constexpr FileSystem kFileSystems[] = {
+    {"proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr},
+    {"sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr},
+    {"devtmpfs", "/dev", MS_NOSUID, "mode=755"},
+    {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"},
+    {"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755"},
+    {"tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777"},
+    {"cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr},
+};
+
+/// Without /dev/console in the initramfs the kernel starts PID 1 without standard streams.
+void ensure_standard_streams() {
+  while (true) {
+    const int fd = ::open("/dev/console", O_RDWR | O_NOCTTY);
+    if (fd < 0 || fd > 2) {
+      if (fd > 2) ::close(fd);
+      return;
+    }
+  }
+}
+
+void move_to_tmpfs() {
+  constexpr const char* kNewRoot = "/root.new";
+  check(::mkdir(kNewRoot, 0755), "make the new root");
+  mount_file_system("tmpfs", kNewRoot, "tmpfs", MS_NOSUID, "mode=755");
+  check(::chdir(kNewRoot), "enter the new root");
+  check(::mount(".", "/", nullptr, MS_MOVE, nullptr), "move the new root over the initramfs");
+  check(::chroot("."), "change to the new root");
+  check(::chdir("/"), "enter the new root");
+}
+
+void mount_file_systems() {
+  for (const FileSystem& file_system : kFileSystems) {
+    if (::mkdir(file_system.target, 0755) != 0 && errno != EEXIST) throw errno_error(file_system.target);
+    mount_file_system(file_system.type, file_system.target, file_system.type, file_system.flags,
+                      file_system.data);
+  }
+}
+
+void load_module(int folder, const std::string& name) {
+  const UniqueFd module(::openat(folder, name.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!module || (::syscall(SYS_finit_module, module.get(), "", 0) != 0 && errno != EEXIST)) {
+    // What is missing shows up as a missing device, with a message for the user.
+    log::error("cannot load the kernel module {}: {}", name, std::strerror(errno));
+  }
+  ::unlinkat(folder, name.c_str(), 0);
+}
+
+void load_modules(int folder) {
+  const UniqueFd order(::openat(folder, "order", O_RDONLY | O_CLOEXEC));
+  if (!order) {
+    log::error("the initramfs has no /modules/order: {}", std::strerror(errno));
+    return;
+  }
+  for (const std::string& name : split(read_all(order.get(), kModuleListLimit), '\n')) {
+    if (!name.empty()) load_module(folder, name);
+  }
+}
+
+void write_setting(const char* path, const char* value) {
+  try {
+    write_kernel_file(path, value);
+  } catch (const Error& error) {
+    log::warning("{}", error.what());
+  }
+}
+
+/// Docker's values where it has any: they hold for every process that is started from here.
+void set_limits() {
+  const rlimit files{kOpenFiles, kOpenFiles};
+  const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+  check(::setrlimit(RLIMIT_NOFILE, &files), "set the limit of open files");
+  for (const auto resource : {RLIMIT_CORE, RLIMIT_MEMLOCK, RLIMIT_NPROC})
+    check(::setrlimit(resource, &unlimited), "setrlimit");
+  // An unlimited soft stack would change how programs are laid out in memory.
+  rlimit stack{};
+  check(::getrlimit(RLIMIT_STACK, &stack), "getrlimit");
+  stack.rlim_max = RLIM_INFINITY;
+  check(::setrlimit(RLIMIT_STACK, &stack), "set the limit of the stack");
+}
+
+void protect_this_process() {
+  write_kernel_file("/proc/self/oom_score_adj", "-1000");
+  // A process on its way into a container is not to be traced or looked into from there.
+  check(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "make the tether undumpable");
+  ::umask(0022);
+}
+
+}  // namespace
+
+void boot() {
+  const UniqueFd modules(::open("/modules", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  move_to_tmpfs();
+  mount_file_systems();
+  ensure_standard_streams();
+  protect_this_process();
+  set_limits();
+  if (modules) {
+    load_modules(modules.get());
+  } else {
+    log::error("the initramfs has no /modules");
+  }
+  if (::mkdir(std::string(kStateFolder).c_str(), 0700) != 0) throw errno_error(kStateFolder);
+  // As Docker sets them for every container: no capability is needed for low ports and ping.
+  write_setting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+  write_setting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+}
+
+void power_off() {
+  ::sync();
+  ::reboot(RB_POWER_OFF);
+  // Only without CAP_SYS_BOOT; the end of PID 1 stops the machine as well.
+  ::_exit(1);
+}
+
+void set_wall_clock(std::int64_t nanoseconds_since_epoch) {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  const timespec time{nanoseconds_since_epoch / kSecond, nanoseconds_since_epoch % kSecond};
+  check(::clock_settime(CLOCK_REALTIME, &time), "set the clock");
+}
+
+void add_entropy(std::string_view bytes) {
+  constexpr std::size_t kAtOnce = 256;
+  const UniqueFd device = open_file("/dev/urandom", O_RDWR);
+  while (!bytes.empty()) {
+    const std::size_t size = std::min(bytes.size(), kAtOnce);
+    alignas(rand_pool_info) std::array<char, sizeof(rand_pool_info) + kAtOnce> buffer{};
+    auto* pool = reinterpret_cast<rand_pool_info*>(buffer.data());
+    pool->entropy_count = static_cast<int>(size * 8);
+    pool->buf_size = static_cast<int>(size);
+    std::memcpy(pool->buf, bytes.data(), size);
+    check(::ioctl(device.get(), RNDADDENTROPY, pool), "add entropy");
+    bytes.remove_prefix(size);
+  }
+  check(::ioctl(device.get(), RNDRESEEDCRNG, nullptr), "reseed the random number generator");
+}
+
+}  // namespace berth::tether::os

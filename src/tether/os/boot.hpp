@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/unique_fd.hpp"
+
+namespace berth::tether::os {
+
+/// Everything PID 1 does before it serves: a tmpfs becomes the root (pivot_root(2) refuses to leave the
+/// initramfs), the kernel's file systems are mounted in it, modules are loaded from the initramfs and freed.
+/// Blocks for the time the kernel needs. Throws when the machine cannot go on.
+void boot();
+
+/// The hierarchy of cgroups v2 after boot().
+inline constexpr std::string_view kCgroupHierarchy = "/sys/fs/cgroup";
+/// Where the tether keeps what it mounts and makes.
+inline constexpr std::string_view kStateFolder = "/run/berth";
+
+/// Kills nothing and unmounts nothing: sync(2) and off.
+[[noreturn]] void power_off();
+
+/// The clock that the sessions see.
+void set_wall_clock(std::int64_t nanoseconds_since_epoch);
+
+/// Mixes `bytes` into the kernel's generator as full entropy and makes it reseed before this returns.
+void add_entropy(std::string_view bytes);
+
+}  // namespace berth::tether::os

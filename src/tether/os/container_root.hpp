@@ -1,0 +1,82 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/async.hpp"
+#include "base/unique_fd.hpp"
+#include "config/executor.hpp"
+#include "tether/os/devices.hpp"
+
+namespace berth::tether::os {
+
+/// Serials of the disks.
+inline constexpr std::string_view kImageDisk = "image";      ///< EROFS, read-only
+inline constexpr std::string_view kScratchDisk = "scratch";  ///< ext4, writable, the container's own
+
+/// What a container's files under /etc say.
+struct NameSettings {
+  std::string hostname;
+  std::string domain;
+  std::vector<std::string> addresses;
+  std::map<std::string, std::string> extra_hosts;
+  std::vector<std::string> nameservers;
+  std::vector<std::string> search;
+  bool operator==(const NameSettings&) const = default;
+};
+
+/// The container's root file system: the writable disk over the image, with volumes and the files of its own.
+class ContainerRoot {
+ public:
+  explicit ContainerRoot(Devices& devices) : devices_(devices) {}
+  ContainerRoot(const ContainerRoot&) = delete;
+  ContainerRoot& operator=(const ContainerRoot&) = delete;
+
+  /// Mounts image and scratch, once. Throws not-found when a disk has not come within `limit`.
+  Task<> assemble(Milliseconds limit);
+
+  /// Mounts what is new, parents first, and unmounts what is gone. Sources are `tmpfs:` (the mode string is
+  /// mount options such as "size=64m,mode=1777,noexec") and `scratch:///NAME`, a folder of the scratch disk
+  /// that is made on first use, with the image's content where the copy mode asks for it.
+  Task<> apply_mounts(const std::map<std::string, config::MountSpec>& mounts, Milliseconds limit);
+
+  /// Writes hosts, hostname and resolv.conf where they change; binds them over the container's the first
+  /// time.
+  void apply_names(const NameSettings& settings);
+
+  /// Unmounts everything, last first. Throws when something is still in use.
+  void unmount();
+
+  /// The mount point; empty before assemble().
+  const std::string& path() const { return path_; }
+
+ private:
+  struct Mounted {
+    config::MountSpec spec;
+    std::string target;  // where it was found in the root
+  };
+  Task<Mounted> mount_one(config::MountSpec spec, Milliseconds limit);
+  Task<std::string> prepare_volume(std::string name, std::string destination, bool copy, Milliseconds limit);
+  void bind_name_file(const std::string& name);
+
+  Devices& devices_;
+  std::string path_;
+  UniqueFd root_;
+  std::vector<std::string> base_mounts_;
+  std::map<std::string, Mounted> mounted_;
+  std::vector<std::string> mount_order_;
+  std::map<std::string, std::string> image_files_;  // name: content below /etc in the image
+  std::optional<NameSettings> names_;
+};
+
+/// Mount flags and the rest of a comma-separated option list.
+struct MountOptions {
+  unsigned long flags = 0;
+  std::string data;
+  bool operator==(const MountOptions&) const = default;
+};
+MountOptions parse_mount_options(std::string_view text);
+
+}  // namespace berth::tether::os

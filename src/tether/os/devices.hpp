@@ -1,0 +1,35 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/async.hpp"
+
+namespace berth::tether::os {
+
+/// The kernel's devices as they come and go.
+class Devices {
+ public:
+  explicit Devices(const asio::any_io_executor& executor);
+
+  /// The character device of a virtio-serial port, e.g. "/dev/vport1p1".
+  /// Waits for the device. Throws not-found naming it when it has not come within `limit`.
+  Task<std::string> port(std::string name, Milliseconds limit);
+  /// The block device whose serial is `serial`, e.g. "/dev/vda".
+  Task<std::string> disk(std::string serial, Milliseconds limit);
+  /// The name of the network interface with that address ("52:54:00:12:34:56", any case).
+  Task<std::string> interface(std::string mac, Milliseconds limit);
+
+ private:
+  using Search = std::function<std::optional<std::string>()>;
+  Task<std::string> wait_for(Search search, std::string what, Milliseconds limit);
+
+  Stream uevents_;
+};
+
+/// Waits until the host has its end of a virtio-serial port open; an open one returns at once.
+Task<> wait_host_end(const asio::any_io_executor& executor, int port);
+
+}  // namespace berth::tether::os

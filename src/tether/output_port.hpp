@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "base/async.hpp"
+#include "base/clock.hpp"
+#include "link/output.hpp"
+
+namespace berth::tether {
+
+/// Room for one record: its header and the payload behind it.
+class OutputFrame {
+ public:
+  // With the header, whole pages of the port's buffers.
+  static constexpr std::size_t kPayload = link::kOutputPayloadLimit - link::kOutputHeaderSize;
+
+  OutputFrame() : bytes_(std::make_unique_for_overwrite<char[]>(link::kOutputHeaderSize + kPayload)) {}
+  char* header() { return bytes_.get(); }
+  char* payload() { return bytes_.get() + link::kOutputHeaderSize; }
+
+ private:
+  std::unique_ptr<char[]> bytes_;
+};
+
+/// The one writer of the output port: whole records, in the order they are asked for. A full port holds up
+/// the callers and nobody else.
+class OutputPort {
+ public:
+  OutputPort(UniqueFd port, const asio::any_io_executor& executor, const Clock& clock);
+
+  /// Writes `size` bytes of the frame's payload as one record.
+  Task<> write(link::OutputKind kind, std::uint16_t session, OutputFrame& frame, std::size_t size);
+
+ private:
+  Stream port_;
+  const Clock& clock_;
+  Event served_;
+  std::uint64_t next_ticket_ = 0;
+  std::uint64_t serving_ = 0;
+};
+
+}  // namespace berth::tether

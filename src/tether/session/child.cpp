@@ -1,0 +1,199 @@
+#include "tether/session/child.hpp"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/files.hpp"
+#include "base/io.hpp"
+#include "tether/session/container_mounts.hpp"
+#include "tether/session/environment.hpp"
+#include "tether/session/init_process.hpp"
+#include "tether/session/launch_failure.hpp"
+#include "tether/session/program_lookup.hpp"
+#include "tether/session/seccomp.hpp"
+#include "tether/session/terminal.hpp"
+#include "tether/session/user_database.hpp"
+
+namespace berth::tether {
+namespace {
+
+void send_message(int channel, std::string_view packet, int attached = -1) {
+  iovec part{const_cast<char*>(packet.data()), packet.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  if (attached >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &attached, sizeof attached);
+  }
+  check(::sendmsg(channel, &message, MSG_NOSIGNAL), "answer the tether");
+}
+
+/// The tether's own dispositions and mask end here; so does its exemption from the OOM killer.
+void reset_process_state() {
+  for (int number = 1; number <= SIGRTMAX; ++number) ::signal(number, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  write_kernel_file("/proc/self/oom_score_adj", "0");
+  ::umask(0022);
+  check(::setsid(), "make a session");
+}
+
+void open_standard_streams(const ProcessPlan& plan, const ChildDescriptors& descriptors, bool console) {
+  if (plan.terminal) {
+    const Terminal terminal = open_terminal(plan.window);
+    send_message(descriptors.channel, {&child_message::terminal, 1}, terminal.master.get());
+    take_controlling_terminal(terminal.slave.get());
+    if (console) mount_console(terminal.slave_path);
+    for (const int number : {0, 1, 2}) check(::dup2(terminal.slave.get(), number), "dup2");
+    return;
+  }
+  const UniqueFd null = open_file("/dev/null", O_RDWR);
+  const int wanted[] = {descriptors.standard_input, descriptors.standard_output, descriptors.standard_error};
+  for (const int number : {0, 1, 2}) {
+    check(::dup2(wanted[number] >= 0 ? wanted[number] : null.get(), number), "dup2");
+  }
+}
+
+/// So that the user may open its own streams again by /dev/stdout; a pipe belongs to who made it.
+void give_streams_to(uid_t user) {
+  for (const int number : {0, 1, 2}) {
+    struct stat status {};
+    check(::fstat(number, &status), "fstat");
+    const bool own = S_ISFIFO(status.st_mode) || ::isatty(number) == 1;
+    if (own && status.st_uid != user)
+      check(::fchown(number, user, static_cast<gid_t>(-1)), "give a stream to the user");
+  }
+}
+
+void enter_working_directory(const ProcessPlan& plan, bool make_missing) {
+  const std::string directory = plan.directory.starts_with('/') ? plan.directory : "/" + plan.directory;
+  if (make_missing) {
+    try {
+      make_directories(directory, 0755);
+    } catch (const Error&) {
+      // What is wrong with it is said by the change to it.
+    }
+  }
+  if (::chdir(directory.c_str()) == 0) return;
+  const auto kind =
+      errno == ENOENT || errno == ENOTDIR ? launch_failure::not_found : launch_failure::not_executable;
+  throw LaunchError(kind, fmt::format("chdir to cwd (\"{}\"): {}", directory, std::strerror(errno)));
+}
+
+void drop_privileges(const ProcessPlan& plan, const User& user) {
+  if (plan.no_new_privileges) check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs");
+  // Without no_new_privs this needs CAP_SYS_ADMIN, so it comes before the capabilities go.
+  install_default_seccomp_filter();
+  limit_bounding_set(plan.capabilities);
+  check(::setgroups(user.groups.size(), user.groups.data()), "set the supplementary groups");
+  check(::setresgid(user.gid, user.gid, user.gid), "set the group");
+  check(::setresuid(user.uid, user.uid, user.uid), "set the user");
+  if (user.uid == 0) set_capabilities(plan.capabilities);
+}
+
+void wait_for_go(int channel) {
+  send_message(channel, {&child_message::ready, 1});
+  char packet;
+  ssize_t n = 0;
+  do {
+    n = ::recv(channel, &packet, 1, 0);
+  } while (n < 0 && errno == EINTR);
+  // The tether gave the session up.
+  if (n <= 0) ::_exit(1);
+}
+
+std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (const std::string& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+[[noreturn]] void execute(const ProcessPlan& plan, const std::string& file,
+                          const std::vector<std::string>& environment) {
+  const std::vector<char*> arguments = pointers_to(plan.arguments);
+  const std::vector<char*> variables = pointers_to(environment);
+  ::execve(file.c_str(), arguments.data(), variables.data());
+  const int failure = errno;
+  const bool missing =
+      failure == ENOENT || failure == ENOTDIR;  // an interpreter, as the file itself was there
+  throw LaunchError(missing ? launch_failure::not_found : launch_failure::not_executable,
+                    fmt::format("exec {}: {}", file, std::strerror(failure)));
+}
+
+/// From inside the container's root to the program.
+[[noreturn]] void become_program(const ProcessPlan& plan, const ChildDescriptors& descriptors, bool first) {
+  open_standard_streams(plan, descriptors, first);
+  check(::close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC), "close_range");
+  const User user = resolve_user(plan.user, plan.group);
+  give_streams_to(user.uid);
+  const auto environment = make_environment(plan.environment, {plan.hostname, user.home, plan.terminal});
+  enter_working_directory(plan, first);
+  if (first && plan.read_only_root) make_root_read_only();
+  drop_privileges(plan, user);
+  const std::string file = find_program_file(plan.program, find_variable(environment, "PATH"));
+  if (plan.wait_for_go) wait_for_go(descriptors.channel);
+  if (first && plan.init) fork_below_init(plan.terminal);
+  execute(plan, file, environment);
+}
+
+template <typename Enter>
+[[noreturn]] void run_child(const ProcessPlan& plan, const ChildDescriptors& descriptors, bool first,
+                            Enter enter) {
+  try {
+    reset_process_state();
+    enter();
+    become_program(plan, descriptors, first);
+  } catch (const std::exception& failure) {
+    std::string packet = child_message::failed + describe_launch_failure(failure);
+    packet.resize(std::min(packet.size(), kChildMessageLimit));
+    try {
+      send_message(descriptors.channel, packet);
+    } catch (const Error&) {
+      // Nobody is left to be told.
+    }
+  }
+  ::_exit(127);
+}
+
+}  // namespace
+
+void run_container_child(const ProcessPlan& plan, const std::string& root,
+                         const ChildDescriptors& descriptors) {
+  run_child(plan, descriptors, true, [&] {
+    // clone3 would root it at the tether's cgroup: the namespace is copied before the child is moved.
+    check(::unshare(CLONE_NEWCGROUP), "make a cgroup namespace");
+    check(::sethostname(plan.hostname.data(), plan.hostname.size()), "set the container's host name");
+    enter_container_root(root);
+  });
+}
+
+void run_exec_child(const ProcessPlan& plan, int container, const ChildDescriptors& descriptors) {
+  run_child(plan, descriptors, false, [&] {
+    check(::setns(container, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP),
+          "enter the container's namespaces");
+  });
+}
+
+}  // namespace berth::tether

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+
+namespace berth::tether {
+
+/// The caller, alone in new mount, PID, UTS, IPC and cgroup namespaces, gets `root` (a mount point) as its
+/// root with the file systems that Docker gives a container: /proc, /sys, /dev and what belongs into them,
+/// with Docker's masked and read-only paths. Nothing of the mounts outside `root` stays.
+void enter_container_root(const std::string& root);
+
+/// Binds the terminal to /dev/console.
+void mount_console(const std::string& slave_path);
+
+/// Makes the root itself read-only; what is mounted below it stays as it is.
+void make_root_read_only();
+
+}  // namespace berth::tether

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <utility>
+
+#include "base/async.hpp"
+#include "base/unique_fd.hpp"
+#include "tether/session/process_plan.hpp"
+
+namespace berth::tether {
+
+/// Where a session's first process starts.
+struct LaunchPlace {
+  int cgroup = -1;     ///< directory of a cgroup v2
+  std::string root;    ///< a container's mount point, for its first process
+  int container = -1;  ///< or: a pidfd of the container's first process, for one more
+};
+
+/// A process on its way to its program. It is reaped by whoever owns it after started().
+class Launch {
+ public:
+  /// The process exists when this returns. With `root` it is PID 1 of new namespaces.
+  Launch(const asio::any_io_executor& executor, const ProcessPlan& plan, const LaunchPlace& place);
+  Launch(const Launch&) = delete;
+  Launch& operator=(const Launch&) = delete;
+  /// Kills and reaps the process unless it was taken.
+  ~Launch();
+
+  /// Waits until the program could be started: everything about it is checked. Throws LaunchError or Error
+  /// with the reason the process gave, Code::timeout past `limit`.
+  Task<> prepared(Milliseconds limit);
+  /// With ProcessPlan::wait_for_go, after prepared(): lets the program start.
+  void go();
+  /// Waits until the program runs; throws like prepared().
+  Task<> started(Milliseconds limit);
+
+  pid_t pid() const { return pid_; }
+  int pidfd() const { return pidfd_.get(); }
+
+  /// After started(): from now on the caller reaps.
+  UniqueFd take_pidfd();
+  UniqueFd standard_input;   ///< write end; none without ProcessPlan::standard_input
+  UniqueFd standard_output;  ///< read end; none with a terminal
+  UniqueFd standard_error;
+  UniqueFd terminal;  ///< master; there once prepared
+
+ private:
+  enum class Progress { preparing, ready, running };
+  Task<> advance_to(Progress wanted);
+  Progress receive();
+  [[noreturn]] void fail(std::string_view text);
+
+  using ChannelEnds = std::pair<UniqueFd, UniqueFd>;
+  Launch(const asio::any_io_executor& executor, const ProcessPlan& plan, const LaunchPlace& place,
+         ChannelEnds ends);
+
+  pid_t pid_ = -1;
+  UniqueFd pidfd_;
+  Stream channel_;
+  Progress progress_ = Progress::preparing;
+  bool wait_for_go_;
+};
+
+}  // namespace berth::tether

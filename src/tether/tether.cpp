@@ -1,0 +1,389 @@
+#include "tether/tether.hpp"
+
+#include <signal.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <ctime>
+
+#include "base/error.hpp"
+#include "base/ids.hpp"
+#include "base/io.hpp"
+#include "base/log.hpp"
+#include "base/signals.hpp"
+#include "base/text.hpp"
+#include "extraconfig/codec.hpp"
+#include "tether/attach.hpp"
+#include "tether/configuration.hpp"
+#include "tether/os/boot.hpp"
+#include "tether/session/launch_failure.hpp"
+
+namespace berth::tether {
+namespace {
+
+/// How long a disk or a network interface may take to appear.
+constexpr Milliseconds kDeviceLimit{10'000};
+constexpr Milliseconds kVolumeLimit{600'000};
+constexpr Milliseconds kReportLimit{30'000};
+constexpr Milliseconds kKillLimit{5'000};
+constexpr Milliseconds kFarewellLimit{500};
+constexpr std::string_view kProcessesKey = "Processes";
+
+std::filesystem::path cgroup_folder() {
+  return std::filesystem::path(os::kCgroupHierarchy) / "berth";
+}
+
+link::Hello make_hello() {
+  link::Hello hello;
+  utsname system{};
+  check(::uname(&system), "uname");
+  hello.kernel = system.release;
+  timespec up{};
+  check(::clock_gettime(CLOCK_BOOTTIME, &up), "read the boot clock");
+  hello.uptime_nanoseconds = up.tv_sec * 1'000'000'000 + up.tv_nsec;
+  return hello;
+}
+
+/// An id is a directory below the cgroups'.
+void require_session_id(const std::string& id) {
+  if (!is_valid_name(id)) throw Error(Code::invalid_argument, "\"{}\" cannot be the id of a session", id);
+}
+
+}  // namespace
+
+Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& devices, const Clock& clock)
+    : executor_(executor),
+      clock_(clock),
+      devices_(devices),
+      control_(executor, std::move(ports.control)),
+      output_(std::move(ports.output), executor, clock),
+      attach_port_(std::move(ports.attach)),
+      turned_(executor),
+      network_(devices),
+      root_(devices),
+      report_changed_(executor) {
+  Cgroup::prepare_hierarchy(os::kCgroupHierarchy, cgroup_folder());
+  network_.set_loopback_up();
+}
+
+Task<> Tether::run() {
+  spawn_detached(executor_, "hello", [](Tether& self) -> Task<> {
+    co_await self.control_.send(link::DocumentKind::hello, {extraconfig::encode(make_hello()), {}},
+                                kReportLimit);
+  }(*this));
+  spawn_detached(executor_, "report", report_loop());
+  co_await control_.serve([this](link::Document document) { return handle(std::move(document)); });
+}
+
+Task<extraconfig::Pairs> Tether::handle(link::Document document) {
+  switch (document.kind) {
+    case link::DocumentKind::config:
+      co_await configure(std::move(document.keys));
+      co_return extraconfig::Pairs{};
+    case link::DocumentKind::order: {
+      link::Order order;
+      extraconfig::decode(document.keys.changed, order);
+      co_return co_await obey(std::move(order));
+    }
+    default:
+      throw Error(Code::unsupported, "the tether takes no such document");
+  }
+}
+
+Task<> Tether::configure(extraconfig::Difference difference) {
+  // Decoded in the order the documents came; a damaged one changes nothing.
+  extraconfig::Pairs pairs = pairs_;
+  extraconfig::apply(difference, pairs);
+  config::ExecutorConfig config;
+  extraconfig::decode(pairs, config, {}, extraconfig::Absent::reset);
+  pairs_ = std::move(pairs);
+  config_ = std::move(config);
+  for (const auto& [id, entry] : sessions_) {
+    if (auto* configured = find_session(config_, id)) record_status(entry.status, *configured);
+  }
+  extraconfig::apply(
+      {extraconfig::filter(difference.changed, describe::scope::read_write), difference.removed}, reported_);
+
+  const std::uint64_t ticket = next_turn_++;
+  while (turn_ != ticket) co_await turned_.wait();
+  std::exception_ptr failure;
+  try {
+    co_await apply_configuration();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  ++turn_;
+  turned_.notify_all();
+  report_soon();
+  if (failure) std::rethrow_exception(failure);
+}
+
+Task<> Tether::apply_configuration() {
+  apply_time_and_entropy();
+  co_await apply_system();
+  co_await apply_sessions();
+}
+
+void Tether::apply_time_and_entropy() {
+  if (config_.time.count() > 0 && config_.time.count() != applied_time_) {
+    os::set_wall_clock(config_.time.count());
+    applied_time_ = config_.time.count();
+  }
+  if (!config_.entropy.data.empty() && config_.entropy.data != applied_entropy_) {
+    os::add_entropy(config_.entropy.data);
+    applied_entropy_ = config_.entropy.data;
+  }
+}
+
+Task<> Tether::apply_system() {
+  const std::string hostname = full_hostname(config_);
+  check(::sethostname(hostname.data(), hostname.size()), "set the host name");
+  auto networks = config_.networks;
+  co_await network_.apply(networks, kDeviceLimit);
+  for (auto& [key, endpoint] : networks) {
+    const auto configured = config_.networks.find(key);
+    if (configured != config_.networks.end()) configured->second = std::move(endpoint);
+  }
+  if (config_.sessions.empty()) co_return;
+  co_await root_.assemble(kDeviceLimit);
+  co_await root_.apply_mounts(config_.mounts, kVolumeLimit);
+  root_.apply_names({full_hostname(config_), "", os::addresses_of(config_.networks), config_.extra_hosts,
+                     os::nameservers_of(config_.networks), config_.dns_search});
+  start_attach_server();
+}
+
+Task<> Tether::apply_sessions() {
+  stop_removed_sessions();
+  std::vector<std::shared_ptr<Session>> begun;
+  for (const auto* sessions : {&config_.sessions, &config_.execs}) {
+    for (const auto& [id, configured] : *sessions) {
+      const auto known = sessions_.find(id);
+      if (configured.active) {
+        inactive_.erase(id);
+        if (known == sessions_.end()) begin_session(id, configured);
+      } else if (known != sessions_.end() && known->second.status.running() && inactive_.insert(id).second) {
+        const auto stop = signal_number(configured.stop_signal);
+        known->second.session->signal(stop.value_or(SIGTERM), false);
+      }
+    }
+  }
+  co_return;
+}
+
+void Tether::stop_removed_sessions() {
+  for (auto entry = sessions_.begin(); entry != sessions_.end();) {
+    const auto current = entry++;
+    if (find_session(config_, current->first) != nullptr) continue;
+    const auto& session = current->second.session;
+    if (session && !session->status().ended) session->signal(SIGKILL, true);
+    sessions_.erase(current);
+  }
+}
+
+void Tether::begin_session(const std::string& id, const config::SessionConfig& config) {
+  Entry& entry = sessions_[id];
+  entry = {};
+  try {
+    entry.number = free_number();
+    const Session::Surroundings surroundings{executor_, output_, clock_, [this](const Session& changed) {
+                                               note_status(changed.id(), changed.status());
+                                             }};
+    entry.session = std::make_shared<Session>(surroundings, make_session_spec(id, config), entry.number);
+    spawn_detached(executor_, "session " + id, entry.session->run());
+  } catch (const std::exception& failure) {
+    SessionStatus status;
+    status.started = describe_launch_failure(failure);
+    status.ended = true;
+    note_status(id, status);
+  }
+}
+
+SessionSpec Tether::make_session_spec(const std::string& id, const config::SessionConfig& config) {
+  require_session_id(id);
+  const std::string hostname = full_hostname(config_);
+  ProcessPlan plan = make_process_plan(config, hostname);
+  if (config.container.empty()) {
+    const auto folder = cgroup_folder() / id;
+    return {id, std::move(plan), root_.path(), {}, Cgroup(folder), Cgroup(folder), {}};
+  }
+  const auto container = sessions_.find(config.container);
+  const bool runs = container != sessions_.end() && container->second.session &&
+                    container->second.session->pidfd() >= 0 && container->second.status.running();
+  if (!runs) throw Error(Code::wrong_state, "container {} is not running", config.container);
+  const auto folder = cgroup_folder() / config.container;
+  return {id,
+          std::move(plan),
+          "",
+          duplicate(container->second.session->pidfd()),
+          Cgroup(folder / id),
+          Cgroup(folder),
+          {}};
+}
+
+std::uint16_t Tether::free_number() const {
+  std::set<std::uint16_t> used;
+  for (const auto& [id, entry] : sessions_) {
+    if (entry.session && !entry.status.ended) used.insert(entry.number);
+  }
+  for (std::uint16_t number = 1; number != 0; ++number) {
+    if (!used.contains(number)) return number;
+  }
+  throw Error(Code::capacity, "there are too many sessions");
+}
+
+std::shared_ptr<Session> Tether::session(const std::string& id) const {
+  const auto found = sessions_.find(id);
+  if (found == sessions_.end() || !found->second.session)
+    throw Error(Code::not_found, "there is no session {}", id);
+  return found->second.session;
+}
+
+Task<extraconfig::Pairs> Tether::obey(link::Order order) {
+  if (order.verb == link::verb::start) {
+    co_await start_session(order.session);
+  } else if (order.verb == link::verb::signal) {
+    session(order.session)->signal(order.signal, order.whole_session);
+  } else if (order.verb == link::verb::resize) {
+    session(order.session)
+        ->resize({static_cast<std::uint16_t>(order.columns), static_cast<std::uint16_t>(order.rows)});
+  } else if (order.verb == link::verb::hold || order.verb == link::verb::release) {
+    session(order.session)->hold_output(order.verb == link::verb::hold);
+  } else if (order.verb == link::verb::stats) {
+    co_return stats(order.session);
+  } else if (order.verb == link::verb::processes) {
+    co_return processes(order.session);
+  } else if (order.verb == link::verb::clock) {
+    os::set_wall_clock(order.time);
+  } else if (order.verb == link::verb::power_off) {
+    power_off_ordered_ = true;
+    co_await shut_down();
+    spawn_detached(executor_, "power off", end_link());
+  } else {
+    throw Error(Code::unsupported, "the tether does not know the order \"{}\"", order.verb);
+  }
+  co_return extraconfig::Pairs{};
+}
+
+Task<> Tether::start_session(std::string id) {
+  const std::uint64_t ticket = next_turn_++;
+  while (turn_ != ticket) co_await turned_.wait();
+  ++turn_;
+  turned_.notify_all();
+  const auto* configured = find_session(config_, id);
+  if (configured == nullptr) throw Error(Code::not_found, "there is no session {}", id);
+  const auto known = sessions_.find(id);
+  if (known != sessions_.end() && !known->second.status.ended) {
+    throw Error(Code::wrong_state, "session {} is running already", id);
+  }
+  begin_session(id, *configured);
+  if (const auto begun = sessions_[id].session) co_await begun->wait_settled();
+}
+
+extraconfig::Pairs Tether::stats(const std::string& id) const {
+  const CgroupUsage usage = session(id)->cgroup().usage();
+  const os::Network::Counters traffic = network_.counters();
+  link::Stats stats;
+  stats.cpu_nanoseconds = usage.cpu_nanoseconds;
+  stats.memory_bytes = usage.memory_bytes;
+  stats.memory_limit_bytes = usage.memory_limit_bytes;
+  if (stats.memory_limit_bytes == 0) {
+    stats.memory_limit_bytes = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+                               static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  }
+  stats.processes = usage.processes;
+  stats.received_bytes = traffic.received_bytes;
+  stats.sent_bytes = traffic.sent_bytes;
+  stats.read_bytes = usage.read_bytes;
+  stats.written_bytes = usage.written_bytes;
+  return extraconfig::encode(stats);
+}
+
+extraconfig::Pairs Tether::processes(const std::string& id) const {
+  std::string list;
+  for (const pid_t process : session(id)->cgroup().processes()) {
+    list += fmt::format("{}{}", list.empty() ? "" : ",", process);
+  }
+  return {{std::string(kProcessesKey), list}};
+}
+
+void Tether::note_status(const std::string& id, const SessionStatus& status) {
+  const auto entry = sessions_.find(id);
+  if (entry == sessions_.end()) return;
+  entry->second.status = status;
+  if (auto* configured = find_session(config_, id)) record_status(status, *configured);
+  report_soon();
+}
+
+void Tether::report_soon() {
+  report_pending_ = true;
+  report_changed_.notify_all();
+}
+
+Task<> Tether::report_loop() {
+  while (true) {
+    while (!report_pending_) co_await report_changed_.wait();
+    report_pending_ = false;
+    extraconfig::Pairs now = writable_pairs(config_);
+    extraconfig::Difference difference = extraconfig::diff(reported_, now);
+    if (difference.empty()) continue;
+    reporting_ = true;
+    try {
+      co_await control_.send(link::DocumentKind::report, std::move(difference), kReportLimit);
+      reported_ = std::move(now);
+    } catch (const Error& error) {
+      log::error("report: {}", error.what());
+      if (error.code() == Code::unavailable) co_return;
+      // The host has seen it and cannot take it: the next change is told against what it should have.
+      if (error.code() != Code::timeout) reported_ = std::move(now);
+    }
+    reporting_ = false;
+    report_changed_.notify_all();
+  }
+}
+
+Task<> Tether::wait_reported(Milliseconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (report_pending_ || reporting_) {
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left <= Milliseconds(0) || !co_await report_changed_.wait_for(left)) co_return;
+  }
+}
+
+Task<> Tether::shut_down() {
+  for (const auto& [id, entry] : sessions_) {
+    if (entry.session && !entry.session->status().ended) entry.session->signal(SIGKILL, true);
+  }
+  for (const auto& [id, entry] : sessions_) {
+    if (!entry.session) continue;
+    try {
+      co_await with_deadline(kKillLimit, "the end of session " + id, entry.session->wait_ended());
+    } catch (const Error& error) {
+      log::warning("{}", error.what());
+    }
+  }
+  co_await wait_reported(kKillLimit);
+  try {
+    root_.unmount();
+  } catch (const Error& error) {
+    log::warning("{}", error.what());
+  }
+}
+
+Task<> Tether::end_link() {
+  // Comes behind the answer to the order: when this is acknowledged, the host has that too.
+  try {
+    co_await control_.send(link::DocumentKind::report, {}, kFarewellLimit);
+  } catch (const Error&) {
+    // It sees the machine end.
+  }
+  control_.close();
+}
+
+void Tether::start_attach_server() {
+  if (!attach_port_ || config_.key.data.empty()) return;
+  const AttachSource source{[this] { return config_.key.data; }, [this] { return config_.authorized_keys; },
+                            [this](const std::string& id) { return session(id); }};
+  spawn_detached(executor_, "attach", serve_attach(std::move(attach_port_), source));
+}
+
+}  // namespace berth::tether

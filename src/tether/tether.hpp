@@ -1,0 +1,102 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "base/async.hpp"
+#include "base/clock.hpp"
+#include "config/executor.hpp"
+#include "link/control.hpp"
+#include "link/messages.hpp"
+#include "tether/os/container_root.hpp"
+#include "tether/os/devices.hpp"
+#include "tether/os/network.hpp"
+#include "tether/output_port.hpp"
+#include "tether/session/session.hpp"
+
+namespace berth::tether {
+
+/// The guest's side of the link: holds the configuration, makes the machine be as it says, runs its sessions,
+/// and tells the host what has changed.
+class Tether {
+ public:
+  struct Ports {
+    UniqueFd control;
+    UniqueFd output;
+    UniqueFd attach;
+  };
+
+  Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& devices, const Clock& clock);
+
+  /// Serves until the control port ends.
+  Task<> run();
+
+  /// Kills what runs, unmounts, and returns when the machine may be switched off.
+  Task<> shut_down();
+  bool power_off_ordered() const { return power_off_ordered_; }
+
+ private:
+  Task<extraconfig::Pairs> handle(link::Document document);
+
+  Task<> configure(extraconfig::Difference difference);
+  Task<> apply_configuration();
+  Task<> apply_system();
+  void apply_time_and_entropy();
+  Task<> apply_sessions();
+  void stop_removed_sessions();
+
+  Task<extraconfig::Pairs> obey(link::Order order);
+  Task<> start_session(std::string id);
+  void begin_session(const std::string& id, const config::SessionConfig& config);
+  SessionSpec make_session_spec(const std::string& id, const config::SessionConfig& config);
+  std::uint16_t free_number() const;
+  std::shared_ptr<Session> session(const std::string& id) const;
+  extraconfig::Pairs stats(const std::string& id) const;
+  extraconfig::Pairs processes(const std::string& id) const;
+
+  void note_status(const std::string& id, const SessionStatus& status);
+  void report_soon();
+  Task<> report_loop();
+  Task<> wait_reported(Milliseconds limit);
+
+  Task<> end_link();
+
+  void start_attach_server();
+
+  asio::any_io_executor executor_;
+  const Clock& clock_;
+  os::Devices& devices_;
+  link::ControlChannel control_;
+  OutputPort output_;
+  UniqueFd attach_port_;
+
+  extraconfig::Pairs pairs_;        ///< as the host sent them
+  config::ExecutorConfig config_;   ///< what they say, and what has come of it
+  std::set<std::string> inactive_;  ///< sessions that were told to stop by their configuration
+  std::uint64_t next_turn_ = 0;
+  std::uint64_t turn_ = 0;
+  Event turned_;
+
+  std::int64_t applied_time_ = 0;
+  std::string applied_entropy_;
+  os::Network network_;
+  os::ContainerRoot root_;
+
+  struct Entry {
+    std::shared_ptr<Session> session;  ///< none when it could not even be made
+    std::uint16_t number = 0;
+    SessionStatus status;
+  };
+  std::map<std::string, Entry> sessions_;
+
+  extraconfig::Pairs reported_;
+  bool report_pending_ = false;
+  bool reporting_ = false;
+  Event report_changed_;
+  bool power_off_ordered_ = false;
+};
+
+}  // namespace berth::tether
