@@ -1,0 +1,112 @@
+#include "cli/command.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+
+#include "base/log.hpp"
+#include "base/text.hpp"
+
+namespace berth::cli {
+namespace {
+
+constexpr Command kCommands[] = {
+    {"run", "Make a container from an image and run it", command::run, 125},
+    {"exec", "Run a command in a running container", command::exec, 125},
+    {"ps", "List containers", command::ps},
+    {"logs", "Show a container's output", command::logs},
+    {"attach", "Connect the terminal with a running container", command::attach},
+    {"create", "Make a container without starting it", command::create, 125},
+    {"start", "Start containers", command::start},
+    {"stop", "Stop containers", command::stop},
+    {"restart", "Stop containers and start them again", command::restart},
+    {"kill", "Send a signal to containers", command::kill},
+    {"wait", "Wait until containers end, then show their exit codes", command::wait},
+    {"rm", "Remove containers", command::rm},
+    {"inspect", "Show everything known about containers and images, as JSON", command::inspect},
+    {"port", "List a container's published ports", command::port},
+    {"stats", "Show what running containers use", command::stats},
+    {"pull", "Get an image", command::pull},
+    {"images", "List images", command::images},
+    {"rmi", "Remove images", command::rmi},
+    {"doctor", "Check what this machine offers and what is missing", command::doctor},
+    {"version", "Show the version", command::version},
+};
+
+std::string command_list() {
+  std::string text = "Commands:\n";
+  for (const Command& command : kCommands) text += fmt::format("  {:<10}{}\n", command.name, command.summary);
+  return text + "\nSee 'berth COMMAND --help' for a command's options.\n";
+}
+
+struct GlobalOptions {
+  std::string root;
+  std::string runtime;
+  bool debug = false;
+  bool version = false;
+  std::vector<std::string> command;
+};
+
+void declare(GlobalOptions& options, Parser& parser) {
+  parser.value("--root", "DIR", options.root, "Where images and containers are kept (also BERTH_ROOT)")
+      .value("--runtime", "DIR", options.runtime, "Where sockets are kept (also BERTH_RUNTIME)")
+      .flag("-D,--debug", options.debug, "Say more on standard error")
+      .flag("-v,--version", options.version, "Show the version")
+      .positionals(options.command, 0)
+      .flags_end_at_positional()
+      .example("berth run --rm -it debian:12 bash")
+      .epilogue(command_list());
+}
+
+engine::Paths paths_for(const GlobalOptions& options) {
+  engine::Paths paths = engine::Paths::of_this_user();
+  if (!options.root.empty()) paths.data = std::filesystem::absolute(options.root);
+  if (!options.runtime.empty()) paths.runtime = std::filesystem::absolute(options.runtime);
+  return paths;
+}
+
+/// The one place where failures end.
+int run_command(const GlobalOptions& options, const Command& command) {
+  try {
+    Context context(paths_for(options), command.failure_status);
+    const int status = command.run(context, {options.command.begin() + 1, options.command.end()});
+    flush_output();
+    return status;
+  } catch (const Error& error) {
+    print_error(error.what());
+  } catch (const std::exception& error) {
+    print_error(fmt::format("internal error: {}", error.what()));
+  }
+  return command.failure_status;
+}
+
+}  // namespace
+
+std::span<const Command> commands() {
+  return kCommands;
+}
+
+int run_berth(const Arguments& arguments) {
+  GlobalOptions options;
+  Parser parser("berth", "[OPTIONS] COMMAND [ARG...]",
+                "Runs every container in a virtual machine of its own.");
+  declare(options, parser);
+  if (const std::optional<int> status = parser.parse(arguments, 1)) return *status;
+  if (options.debug) log::set_level(log::Level::debug);
+  if (options.version) options.command = {"version"};
+  if (options.command.empty()) {
+    print(parser.help());
+    return 0;
+  }
+  const std::string& name = options.command.front();
+  const auto found = std::find_if(std::begin(kCommands), std::end(kCommands),
+                                  [&](const Command& c) { return c.name == name; });
+  if (found == std::end(kCommands)) {
+    print_error(fmt::format("'{}' is not a berth command", name));
+    std::fputs("See 'berth --help'.\n", stderr);
+    return 1;
+  }
+  return run_command(options, *found);
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "cli/context.hpp"
+#include "cli/parser.hpp"
+
+namespace berth::cli {
+
+/// A sub-command.
+struct Command {
+  std::string_view name;
+  std::string_view summary;
+  /// Parses its arguments, does it, and returns the exit status. Failures are thrown as Error.
+  int (*run)(Context&, const Arguments&);
+  /// Exit status of its own failures: 125 where others are the container's (Docker).
+  int failure_status = 1;
+};
+
+std::span<const Command> commands();
+
+namespace command {
+
+int attach(Context&, const Arguments&);
+int create(Context&, const Arguments&);
+int doctor(Context&, const Arguments&);
+int exec(Context&, const Arguments&);
+int images(Context&, const Arguments&);
+int inspect(Context&, const Arguments&);
+int kill(Context&, const Arguments&);
+int logs(Context&, const Arguments&);
+int port(Context&, const Arguments&);
+int ps(Context&, const Arguments&);
+int pull(Context&, const Arguments&);
+int restart(Context&, const Arguments&);
+int rm(Context&, const Arguments&);
+int rmi(Context&, const Arguments&);
+int run(Context&, const Arguments&);
+int start(Context&, const Arguments&);
+int stats(Context&, const Arguments&);
+int stop(Context&, const Arguments&);
+int version(Context&, const Arguments&);
+int wait(Context&, const Arguments&);
+
+}  // namespace command
+
+/// The whole program: global options, then a command. Returns the exit status; throws nothing.
+int run_berth(const Arguments& arguments);
+
+}  // namespace berth::cli

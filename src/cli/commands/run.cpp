@@ -1,0 +1,61 @@
+#include <unistd.h>
+
+#include "cli/command.hpp"
+#include "cli/container_options.hpp"
+#include "cli/detach_keys.hpp"
+#include "cli/session_client.hpp"
+#include "cli/terminal.hpp"
+
+namespace berth::cli::command {
+namespace {
+
+/// A container that could not be started says itself whether its command was missing (127) or not executable
+/// (126).
+int failed_start_status(Context& context, const std::string& id) {
+  const std::optional<record::Pod> pod = context.engine().records().find(id);
+  const int code = pod ? pod->host.exit_code : 0;
+  return code == 126 || code == 127 ? code : context.failure_status();
+}
+
+int start_detached(Context& context, const std::string& id) {
+  try {
+    context.engine().start(id);
+  } catch (const Error& error) {
+    print_error(error.what());
+    return failed_start_status(context, id);
+  }
+  print_line(id);
+  return 0;
+}
+
+}  // namespace
+
+int run(Context& context, const Arguments& arguments) {
+  ContainerOptions options;
+  bool detach = false;
+  bool proxy_signals = true;
+  std::string detach_keys(kDefaultDetachKeys);
+  Parser parser("berth run", "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+                "Makes a container from an image and runs it.");
+  parser.flag("-d,--detach", detach, "Run in the background and show the container's id");
+  declare(options, parser);
+  parser
+      .flag("--sig-proxy", proxy_signals, "Pass signals on to a container without a terminal (default true)")
+      .value("--detach-keys", "KEYS", detach_keys, "Keys that leave a terminal's container running")
+      .example("berth run --rm -it debian:12 bash")
+      .example("berth run -d --name web -p 8080:80 nginx");
+  if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
+
+  SessionOptions session;
+  session.with_input = options.interactive;
+  session.proxy_signals = proxy_signals;
+  session.detach_keys = parse_detach_keys(detach_keys);
+  if (!detach && options.interactive && options.tty && !is_terminal(STDIN_FILENO)) {
+    throw Error(Code::invalid_argument, "the input device is not a TTY");
+  }
+  const record::Pod pod = create_container(context, options);
+  if (detach) return start_detached(context, pod.id());
+  return exit_status(run_session(context.engine().start_attached(pod.id(), options.interactive), session));
+}
+
+}  // namespace berth::cli::command

@@ -1,0 +1,193 @@
+#include "cli/container_options.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+
+#include "base/io.hpp"
+#include "base/signals.hpp"
+#include "base/text.hpp"
+#include "cli/environment.hpp"
+#include "cli/image_pull.hpp"
+#include "cli/ports.hpp"
+
+namespace berth::cli {
+namespace {
+
+double parse_cpus(std::string_view text) {
+  double cpus = 0;
+  const auto [stop, failure] = std::from_chars(text.data(), text.data() + text.size(), cpus);
+  constexpr double kMost = 255;  // what a q35 machine takes
+  if (failure != std::errc{} || stop != text.data() + text.size() || !(cpus > 0 && cpus <= kMost)) {
+    throw Error(Code::invalid_argument, "--cpus '{}' must be a number above 0, at most {}", printable(text),
+                kMost);
+  }
+  return cpus;
+}
+
+std::map<std::string, std::string> parse_labels(const std::vector<std::string>& texts) {
+  std::map<std::string, std::string> labels;
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    const std::string key = text.substr(0, equals);
+    if (key.empty()) throw Error(Code::invalid_argument, "--label '{}' has no key", printable(text));
+    labels[key] = equals == std::string::npos ? std::string() : text.substr(equals + 1);
+  }
+  return labels;
+}
+
+std::vector<record::PortBinding> parse_ports(const std::vector<std::string>& texts) {
+  std::vector<record::PortBinding> ports;
+  for (const std::string& text : texts) {
+    for (record::PortBinding& port : parse_publish(text)) {
+      if (port.host_address.find(':') != std::string::npos) {
+        throw Error(Code::unsupported, "-p '{}': ports can be published on IPv4 addresses only",
+                    printable(text));
+      }
+      ports.push_back(std::move(port));
+    }
+  }
+  return ports;
+}
+
+std::string choose_accelerator(const std::string& asked) {
+  std::string accelerator = asked;
+  if (accelerator.empty()) {
+    const char* preset = std::getenv("BERTH_ACCEL");
+    accelerator = preset != nullptr && *preset != '\0' ? preset : "auto";
+  }
+  if (accelerator == "auto" || accelerator == "kvm" || accelerator == "tcg") return accelerator;
+  throw Error(Code::invalid_argument, "accelerator '{}': use auto, kvm or tcg", printable(accelerator));
+}
+
+void require_one_of(std::string_view option, const std::string& value,
+                    std::initializer_list<std::string_view> known) {
+  for (const std::string_view word : known) {
+    if (value == word) return;
+  }
+  throw Error(Code::invalid_argument, "{} '{}': use {}", option, printable(value), fmt::join(known, " or "));
+}
+
+void require_absolute(std::string_view option, std::string_view path) {
+  if (!path.starts_with('/')) {
+    throw Error(Code::invalid_argument, "{} '{}' must be an absolute path", option, printable(path));
+  }
+}
+
+/// The file of --cidfile: taken before the container is made, removed unless its id was written.
+class IdFile {
+ public:
+  explicit IdFile(const std::string& path) : path_(path) {
+    if (path_.empty()) return;
+    try {
+      file_ = open_file(path_, O_WRONLY | O_CREAT | O_EXCL, 0644);
+    } catch (const Error& error) {
+      if (error.code() != Code::already_exists) throw;
+      throw Error(Code::already_exists,
+                  "the file {} exists: another container may use it; remove it or name another one", path_);
+    }
+  }
+  IdFile(const IdFile&) = delete;
+  IdFile& operator=(const IdFile&) = delete;
+  ~IdFile() {
+    if (file_) ::unlink(path_.c_str());
+  }
+
+  void write(std::string_view id) {
+    if (!file_) return;
+    write_all(file_.get(), id);
+    file_.reset();
+  }
+
+ private:
+  std::string path_;
+  UniqueFd file_;
+};
+
+}  // namespace
+
+void declare(ContainerOptions& options, Parser& parser) {
+  parser.flag("-i,--interactive", options.interactive, "Connect standard input")
+      .flag("-t,--tty", options.tty, "Give the container a terminal")
+      .flag("--rm", options.auto_remove, "Remove the container when it has ended")
+      .value("--name", "NAME", options.name, "Name of the container")
+      .list("-e,--env", "K=V", options.variables,
+            "Set an environment variable; K alone takes this one's value")
+      .list("--env-file", "FILE", options.env_files, "Read environment variables from a file")
+      .value("-w,--workdir", "DIR", options.working_directory, "Working directory in the container")
+      .value("-u,--user", "USER[:GROUP]", options.user, "User and group, by name or number")
+      .value("--entrypoint", "COMMAND", options.entrypoint, "Replace the image's entrypoint")
+      .list("-p,--publish", "[[IP:]HOST:]GUEST[/udp]", options.publish,
+            "Publish a port, or a range FIRST-LAST of them")
+      .value("--cpus", "N", options.cpus, "Processors (default 1)")
+      .value("-m,--memory", "SIZE", options.memory, "Memory of the container, such as 512m")
+      .value("-h,--hostname", "NAME", options.hostname, "Host name in the container")
+      .value("--network", "none|user", options.network, "Network (default user)")
+      .flag("--read-only", options.read_only, "Make the root file system read-only")
+      .list("--tmpfs", "DIR[:OPTIONS]", options.tmpfs, "Mount a tmpfs")
+      .flag("--init", options.init, "Run the command below an init that reaps and passes signals on")
+      .value("--stop-signal", "SIGNAL", options.stop_signal, "Signal of 'berth stop'")
+      .list("-l,--label", "K=V", options.labels, "Attach a label")
+      .value("--accel", "auto|kvm|tcg", options.accelerator,
+             "Hardware or software virtualization (also BERTH_ACCEL)")
+      .value("--pull", "always|missing|never", options.pull, "When to pull the image (default missing)")
+      .flag("-q,--quiet", options.quiet, "No progress while pulling")
+      .value("--cidfile", "FILE", options.cidfile, "Write the container's id to a new file")
+      .positionals(options.image_and_command, 1)
+      .flags_end_at_positional();
+}
+
+std::pair<std::string, std::string> parse_tmpfs(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  const std::string_view path = text.substr(0, colon);
+  require_absolute("--tmpfs", path);
+  return {std::string(path), std::string(colon == std::string_view::npos ? "" : text.substr(colon + 1))};
+}
+
+engine::CreateOptions parse(const ContainerOptions& options) {
+  engine::CreateOptions result;
+  result.image = options.image_and_command.front();
+  result.command.assign(options.image_and_command.begin() + 1, options.image_and_command.end());
+  result.name = options.name;
+  if (options.entrypoint) {
+    result.entrypoint.emplace();
+    if (!options.entrypoint->empty()) result.entrypoint->push_back(*options.entrypoint);
+  }
+  result.environment = collect_environment(options.env_files, options.variables);
+  if (!options.working_directory.empty()) require_absolute("--workdir", options.working_directory);
+  result.working_directory = options.working_directory;
+  result.user = options.user;
+  result.hostname = options.hostname;
+  if (!options.stop_signal.empty() && !signal_number(options.stop_signal)) {
+    throw Error(Code::invalid_argument, "--stop-signal '{}': no such signal", printable(options.stop_signal));
+  }
+  result.stop_signal = options.stop_signal;
+  result.ports = parse_ports(options.publish);
+  if (!options.cpus.empty()) result.cpus = parse_cpus(options.cpus);
+  if (!options.memory.empty()) result.memory_bytes = parse_size(options.memory, "--memory");
+  require_one_of("--network", options.network, {"none", "user"});
+  result.network = options.network;
+  result.accelerator = choose_accelerator(options.accelerator);
+  require_one_of("--pull", options.pull, {"always", "missing", "never"});
+  result.open_stdin = options.interactive;
+  result.tty = options.tty;
+  result.auto_remove = options.auto_remove;
+  result.read_only = options.read_only;
+  result.init = options.init;
+  for (const std::string& text : options.tmpfs) result.tmpfs.push_back(parse_tmpfs(text));
+  result.labels = parse_labels(options.labels);
+  return result;
+}
+
+record::Pod create_container(Context& context, const ContainerOptions& options) {
+  engine::CreateOptions request = parse(options);
+  IdFile id_file(options.cidfile);
+  request.image = ensure_image(context.engine().images(), request.image, options.pull, options.quiet);
+  record::Pod pod = context.engine().create(request);
+  id_file.write(pod.id());
+  return pod;
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/context.hpp"
+#include "cli/parser.hpp"
+#include "engine/engine.hpp"
+
+namespace berth::cli {
+
+/// The options that `run` and `create` share, as they were typed.
+struct ContainerOptions {
+  std::string name;
+  std::vector<std::string> variables;
+  std::vector<std::string> env_files;
+  std::string working_directory;
+  std::string user;
+  std::optional<std::string> entrypoint;
+  std::vector<std::string> publish;
+  std::string cpus;
+  std::string memory;
+  std::string hostname;
+  std::string network = "user";
+  std::vector<std::string> tmpfs;
+  std::string stop_signal;
+  std::vector<std::string> labels;
+  std::string accelerator;
+  std::string pull = "missing";
+  std::string cidfile;
+  bool interactive = false;
+  bool tty = false;
+  bool auto_remove = false;
+  bool read_only = false;
+  bool init = false;
+  bool quiet = false;
+  std::vector<std::string> image_and_command;
+};
+
+/// Declares them all, with the image and its command as positionals.
+void declare(ContainerOptions& options, Parser& parser);
+
+/// Their meaning; the image as it was typed. Throws invalid-argument, and what reading an --env-file throws.
+engine::CreateOptions parse(const ContainerOptions& options);
+
+/// Makes the container, pulling its image when the options say so.
+record::Pod create_container(Context& context, const ContainerOptions& options);
+
+/// "PATH[:OPTIONS]" of --tmpfs. Throws invalid-argument.
+std::pair<std::string, std::string> parse_tmpfs(std::string_view text);
+
+}  // namespace berth::cli

@@ -1,0 +1,98 @@
+#include "cli/container_options.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "base/error.hpp"
+
+namespace berth::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::Pair;
+
+/// What `berth run ARGUMENTS` asks the engine for.
+engine::CreateOptions request(const Arguments& arguments) {
+  ContainerOptions options;
+  Parser parser("berth run", "", "");
+  declare(options, parser);
+  if (parser.parse(arguments, 125)) throw Error(Code::invalid_argument, "usage");
+  return parse(options);
+}
+
+TEST(ContainerOptions, AnImageAloneMeansTheDefaults) {
+  ::unsetenv("BERTH_ACCEL");
+  const engine::CreateOptions options = request({"busybox"});
+  EXPECT_EQ(options.image, "busybox");
+  EXPECT_THAT(options.command, IsEmpty());
+  EXPECT_FALSE(options.entrypoint);
+  EXPECT_EQ(options.network, "user");
+  EXPECT_EQ(options.accelerator, "auto");
+  EXPECT_EQ(options.memory_bytes, 0u);
+}
+
+TEST(ContainerOptions, EveryOptionArrives) {
+  const engine::CreateOptions options =
+      request({"-it",     "--rm",       "--name",  "n",   "-e",          "A=1",           "-w",
+               "/w",      "-u",         "1:2",     "-p",  "8080:80",     "--cpus",        "1.5",
+               "-m",      "512m",       "-h",      "box", "--network",   "none",          "--read-only",
+               "--tmpfs", "/t:size=1m", "--tmpfs", "/u",  "--init",      "--stop-signal", "INT",
+               "-l",      "a=b=c",      "--label", "d",   "--accel=tcg", "--entrypoint",  "/e",
+               "image",   "--rm",       "-x"});
+  EXPECT_TRUE(options.tty && options.open_stdin && options.auto_remove && options.read_only && options.init);
+  EXPECT_EQ(options.name, "n");
+  EXPECT_THAT(options.environment, ElementsAre("A=1"));
+  EXPECT_EQ(options.working_directory, "/w");
+  EXPECT_EQ(options.user, "1:2");
+  ASSERT_EQ(options.ports.size(), 1u);
+  EXPECT_EQ(options.ports[0].host_port, 8080);
+  EXPECT_EQ(options.cpus, 1.5);
+  EXPECT_EQ(options.memory_bytes, 512u << 20);
+  EXPECT_EQ(options.hostname, "box");
+  EXPECT_EQ(options.network, "none");
+  EXPECT_THAT(options.tmpfs, ElementsAre(Pair("/t", "size=1m"), Pair("/u", "")));
+  EXPECT_EQ(options.stop_signal, "INT");
+  EXPECT_THAT(options.labels, ElementsAre(Pair("a", "b=c"), Pair("d", "")));
+  EXPECT_EQ(options.accelerator, "tcg");
+  EXPECT_THAT(*options.entrypoint, ElementsAre("/e"));
+  EXPECT_EQ(options.image, "image");
+  EXPECT_THAT(options.command, ElementsAre("--rm", "-x"));
+}
+
+TEST(ContainerOptions, AnEmptyEntrypointDropsTheImages) {
+  EXPECT_THAT(*request({"--entrypoint=", "image", "sh"}).entrypoint, IsEmpty());
+  EXPECT_THAT(*request({"--entrypoint", "", "image", "sh"}).entrypoint, IsEmpty());
+}
+
+TEST(ContainerOptions, TheEnvironmentChoosesTheAccelerator) {
+  ::setenv("BERTH_ACCEL", "tcg", 1);
+  EXPECT_EQ(request({"image"}).accelerator, "tcg");
+  EXPECT_EQ(request({"--accel", "kvm", "image"}).accelerator, "kvm");
+  ::setenv("BERTH_ACCEL", "fast", 1);
+  EXPECT_THROW(request({"image"}), Error);
+  ::unsetenv("BERTH_ACCEL");
+}
+
+TEST(ContainerOptions, RefusesWhatCannotBe) {
+  const std::vector<Arguments> lines = {{"--cpus", "0", "i"},
+                                        {"--cpus", "many", "i"},
+                                        {"--cpus", "1e9", "i"},
+                                        {"-m", "lots", "i"},
+                                        {"--network", "host", "i"},
+                                        {"-w", "relative", "i"},
+                                        {"--tmpfs", "relative", "i"},
+                                        {"--stop-signal", "NOPE", "i"},
+                                        {"--label", "=v", "i"},
+                                        {"--pull", "maybe", "i"},
+                                        {"-p", "[::1]:80:80", "i"},
+                                        {"-p", "x", "i"},
+                                        {"--env-file", "/nonexistent", "i"},
+                                        {"-e", "=v", "i"}};
+  for (const Arguments& line : lines) EXPECT_THROW(request(line), Error) << line[0] << " " << line[1];
+}
+
+}  // namespace
+}  // namespace berth::cli
