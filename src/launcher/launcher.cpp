@@ -85,7 +85,9 @@ Task<> Launcher::start_machine() {
   callbacks.on_report = [this](const extraconfig::Pairs& keys) { on_report(keys); };
   callbacks.on_output = [this](link::OutputRecord&& record) { on_output(std::move(record)); };
   callbacks.on_broken = [this](const Error& error) {
-    if (!exit_) fail(error);
+    spawn_detached(executor_, "guest", [](Launcher* self, Error why) -> Task<> {
+      co_await self->blame_guest(std::move(why));
+    }(this, error));
   };
   guest_ = std::make_unique<Guest>(executor_, *machine_, std::move(callbacks));
   const std::int32_t machine_pid = machine_->pid();
@@ -101,26 +103,49 @@ Task<> Launcher::watch_machine() {
   fail(Error(Code::unavailable, "{}", end.describe()));
 }
 
+/// A port also breaks because the machine ended: then the machine's own end says more, and comes soon.
+Task<> Launcher::blame_guest(Error error) {
+  constexpr Milliseconds kMachineEndLimit{3'000};
+  const auto deadline = std::chrono::steady_clock::now() + kMachineEndLimit;
+  while (!exit_) {
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) break;
+  }
+  if (exit_) co_return;
+  log::error("{}; the console's end:\n{}", error.what(), machine_->console_tail());
+  fail(error);
+}
+
 Task<> Launcher::configure_guest() {
+  bool blamed = false;
   try {
     co_await guest_->wait_hello(settings_.boot_limit);
   } catch (const Error& error) {
     if (exit_) co_return;  // the machine's own end says more
-    log::error("console of the silent machine:\n{}", machine_->console_tail());
-    throw;
+    if (error.code() != Code::timeout) {
+      blamed = true;
+    } else {
+      log::error("console of the silent machine:\n{}", machine_->console_tail());
+      throw;
+    }
   }
+  // A broken port has somebody looking at it already.
+  while (blamed && !exit_) co_await changed_.wait();
+  if (exit_) co_return;
   const auto deadline = std::chrono::steady_clock::now() + kFirstClientLimit;
   while (first_client_pending_) {
     const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) break;
   }
   guest_config_ = guest_config(pod_, guest_->host_key(), guest_->client_key(), clock_.now());
+  blamed = false;
   try {
     co_await send_config();
   } catch (const Error& error) {
-    if (exit_) co_return;
-    throw;
+    if (!exit_ && error.code() != Code::unavailable) throw;
+    blamed = true;
   }
+  while (blamed && !exit_) co_await changed_.wait();
 }
 
 Task<> Launcher::send_config() {

@@ -76,8 +76,6 @@ class Launcher {
   Task<> stop(Milliseconds grace);
   Task<> kill(std::int32_t signal);
   Task<UsageReport> usage();
-  /// Waits until every client has what was sent to it, at most `limit`.
-  Task<> wait_clients(Milliseconds limit);
 
  private:
   enum class Phase { starting, running, ended };
@@ -85,6 +83,7 @@ class Launcher {
   Task<> start_machine();
   Task<> configure_guest();
   Task<> watch_machine();
+  Task<> blame_guest(Error error);
   Task<> end_machine();
   Task<> drain_output();
   void record_end();
@@ -129,7 +128,6 @@ class Launcher {
   extraconfig::Pairs guest_keys_;  ///< its encoding as the guest has it: what was sent and what it reported
   std::unique_ptr<LogWriter> log_;
   std::list<std::shared_ptr<Subscriber>> clients_;  ///< of the main session
-  std::list<std::shared_ptr<Subscriber>> every_client_;
   std::map<std::uint16_t, std::string> output_sessions_;
 
   Event changed_;

@@ -23,8 +23,7 @@ constexpr Milliseconds kClientsLimit{600'000};
 Task<> drive(Launcher& launcher, Server& server, asio::io_context& loop) {
   co_await launcher.run();
   // The pod is recorded and free; who still reads its output may take its time.
-  co_await launcher.wait_clients(kClientsLimit);
-  (void)server;
+  co_await server.wait_idle(kClientsLimit);
   loop.stop();
 }
 

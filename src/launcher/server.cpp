@@ -78,7 +78,7 @@ json::object stats_object(const UsageReport& report) {
 }  // namespace
 
 struct Server::State : std::enable_shared_from_this<State> {
-  State(const asio::any_io_executor& on, Launcher& of) : executor(on), launcher(of), acceptor(on) {}
+  State(const asio::any_io_executor& on, Launcher& of) : executor(on), launcher(of), acceptor(on), client_gone(on) {}
 
   Task<> serve(UniqueFd client, bool is_first);
   Task<bool> read_request(Socket& socket, beast::flat_buffer& buffer, Request& request);
@@ -88,6 +88,8 @@ struct Server::State : std::enable_shared_from_this<State> {
   asio::any_io_executor executor;
   Launcher& launcher;
   asio::local::stream_protocol::acceptor acceptor;
+  std::size_t clients = 0;
+  Event client_gone;
 };
 
 Server::Server(const asio::any_io_executor& executor, Launcher& launcher, const std::filesystem::path& socket)
@@ -112,8 +114,25 @@ Server::~Server() {
 void Server::serve(UniqueFd client, bool is_first) {
   spawn_detached(state_->executor, "client",
                  [](std::shared_ptr<State> state, UniqueFd fd, bool first) -> Task<> {
-                   co_await state->serve(std::move(fd), first);
+                   ++state->clients;
+                   std::exception_ptr failure;
+                   try {
+                     co_await state->serve(std::move(fd), first);
+                   } catch (...) {
+                     failure = std::current_exception();
+                   }
+                   --state->clients;
+                   state->client_gone.notify_all();
+                   if (failure) std::rethrow_exception(failure);
                  }(state_, std::move(client), is_first));
+}
+
+Task<> Server::wait_idle(Milliseconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (state_->clients > 0) {
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left <= Milliseconds(0) || !co_await state_->client_gone.wait_for(left)) break;
+  }
 }
 
 Task<> Server::accept_clients() {

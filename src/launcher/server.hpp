@@ -18,6 +18,8 @@ class Server {
   Task<> accept_clients();
   /// Serves a client that is connected already.
   void serve(UniqueFd client, bool is_first);
+  /// Waits until every client that was accepted has its answer or is gone, at most `limit`.
+  Task<> wait_idle(Milliseconds limit);
 
  private:
   struct State;

@@ -36,14 +36,12 @@ Task<> Launcher::attach(std::shared_ptr<Subscriber> client, bool with_input) {
   } else {
     if (started_) client->send(encode_frame(FrameKind::started, {}));
     clients_.push_back(client);
-    every_client_.push_back(client);
-    spawn_detached(executor_, "client", [](Launcher* self, std::shared_ptr<Subscriber> to, bool input) -> Task<> {
+      spawn_detached(executor_, "client", [](Launcher* self, std::shared_ptr<Subscriber> to, bool input) -> Task<> {
       co_await self->forward_input(std::move(to), input);
     }(this, client, with_input));
   }
   co_await client->write_queue();
   clients_.remove(client);
-  every_client_.remove(client);
 }
 
 /// Reads the client's frames until it goes away or ends its input; its bytes wait for the process to take them.
@@ -198,7 +196,6 @@ Task<Exit> Launcher::exec_started(const std::string& id) {
 }
 
 Task<> Launcher::exec(std::shared_ptr<Subscriber> client, ExecRequest request) {
-  every_client_.push_back(client);
   spawn_detached(executor_, "client",
                  [](std::shared_ptr<Subscriber> to) -> Task<> { co_await to->write_queue(); }(client));
   std::string id;
@@ -218,7 +215,6 @@ Task<> Launcher::exec(std::shared_ptr<Subscriber> client, ExecRequest request) {
   }
   if (!id.empty()) co_await forget_exec(id);
   co_await client->wait_done();
-  every_client_.remove(client);
 }
 
 Task<> Launcher::forward_exec_input(std::shared_ptr<Subscriber> client, std::shared_ptr<link::ssh::Channel> channel,
@@ -290,23 +286,6 @@ Task<Exit> Launcher::exec_result(const std::string& id, const link::ssh::Channel
     if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) {
       throw Error(Code::timeout, "the guest did not say how the command ended");
     }
-  }
-}
-
-Task<> Launcher::wait_clients(Milliseconds limit) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  while (!every_client_.empty()) {
-    const std::shared_ptr<Subscriber> client = every_client_.front();
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0)) break;
-    try {
-      co_await with_deadline(left, "a client", [](std::shared_ptr<Subscriber> waited) -> Task<> {
-        co_await waited->wait_done();
-      }(client));
-    } catch (const Error&) {
-      break;
-    }
-    every_client_.remove(client);
   }
 }
 
