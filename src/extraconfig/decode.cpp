@@ -44,6 +44,8 @@ class Decoder {
   bool map(const describe::MapType& type, void* value, const std::string& key, Recursion state);
   void entries(const describe::MapType& type, void* value, const std::string& key, const std::string& index,
                Recursion state);
+  static void drop_unlisted(const describe::MapType& type, void* value,
+                            const std::vector<const void*>& listed);
   bool pointer(const describe::PointerType& type, void* value, const std::string& key, Recursion state);
   bool variant(const describe::VariantType& type, void* value, const std::string& key, Recursion state);
   bool nothing(const Type& type, void* value);
@@ -203,30 +205,34 @@ bool Decoder::map(const describe::MapType& type, void* value, const std::string&
 
 void Decoder::entries(const describe::MapType& type, void* value, const std::string& key,
                       const std::string& index, Recursion state) {
-  std::vector<std::string> listed;
-  std::string canonical;
+  // Entries are known by where they are: keys of different texts can be equal, as 0 and -0 are.
+  std::vector<const void*> listed;
   KeyStack::Level level(keys_);
   for (const std::string& text : split(index, kSeparator)) {
-    canonical.clear();
     const auto place = type.place(value, [&](void* map_key) {
       const auto reason = detail::set_text(type.key(), map_key, unescape_map_key(text));
       if (!reason.empty())
         throw_corrupt(key, fmt::format("the map key \"{}\" is {}", printable(text, 128), reason));
-      detail::append_text(type.key(), map_key, canonical);
     });
-    listed.push_back(canonical);
+    listed.push_back(place.mapped);
     append_key(key, "|", text, level.key());
     part(type.mapped(), place.mapped, level.key(), state, place.inserted);
   }
   std::sort(listed.begin(), listed.end());
-  const auto twice = std::adjacent_find(listed.begin(), listed.end());
-  if (twice != listed.end())
-    throw_corrupt(key, fmt::format("the map key \"{}\" is there twice", printable(*twice, 128)));
-  if (absent_ == Absent::keep) return;
+  if (std::adjacent_find(listed.begin(), listed.end()) != listed.end()) {
+    throw_corrupt(key, "a map key is there twice");
+  }
+  if (absent_ == Absent::reset) drop_unlisted(type, value, listed);
+}
+
+void Decoder::drop_unlisted(const describe::MapType& type, void* value,
+                            const std::vector<const void*>& listed) {
+  std::vector<const void*> unlisted;
+  type.for_each(value, [&](const void* map_key, const void* mapped) {
+    if (!std::binary_search(listed.begin(), listed.end(), mapped)) unlisted.push_back(map_key);
+  });
   type.erase_if(value, [&](const void* map_key) {
-    canonical.clear();
-    detail::append_text(type.key(), map_key, canonical);
-    return !std::binary_search(listed.begin(), listed.end(), canonical);
+    return std::find(unlisted.begin(), unlisted.end(), map_key) != unlisted.end();
   });
 }
 

@@ -95,7 +95,7 @@ std::optional<std::string> unescape(std::string_view text) {
 
 /// Whether the text alone, whatever the map's other keys are, cannot stand for itself.
 bool is_unsafe(std::string_view text, MapValue value, bool read_write_style) {
-  if (text.empty() || text.find(kSeparator) != text.npos || unescape(text)) return true;
+  if (text.empty() || text.front() == '%' || text.find(kSeparator) != text.npos) return true;
   if (read_write_style && text.find('/') != text.npos) return true;
   if (attributes_of(text) != Scopes::none) return true;
   // "a~" would have its length where "a" has its values.

@@ -74,9 +74,9 @@ enum class MapValue {
 };
 
 /// The texts under which the keys of one map appear in keys and in the index, in the same order. A text
-/// stands for itself unless that would lose something: it is torn at '|' or empty, changes the scopes of its
-/// value, or meets the keys of another entry. It is then '%' followed by the text with each of | . / @ ~ % as
-/// %XX.
+/// stands for itself unless that would lose something: it is torn at '|', empty, begins with '%', changes the
+/// scopes of its value, or meets the keys of another entry. It is then '%' followed by the text with each of
+/// | . / @ ~ % as %XX.
 std::vector<std::string> escape_map_keys(std::vector<std::string> texts, MapValue value,
                                          bool read_write_style);
 /// The map key of a text; one that escape_map_keys cannot have made stands for itself.
