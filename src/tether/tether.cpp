@@ -68,8 +68,9 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
 
 Task<> Tether::run() {
   spawn_detached(executor_, "hello", [](Tether& self) -> Task<> {
-    co_await self.control_.send(link::DocumentKind::hello, {extraconfig::encode(make_hello()), {}},
-                                kReportLimit);
+    extraconfig::Difference hello;
+    hello.changed = extraconfig::encode(make_hello());
+    co_await self.control_.send(link::DocumentKind::hello, std::move(hello), kReportLimit);
   }(*this));
   spawn_detached(executor_, "report", report_loop());
   co_await control_.serve([this](link::Document document) { return handle(std::move(document)); });
@@ -372,7 +373,7 @@ Task<> Tether::shut_down() {
 Task<> Tether::end_link() {
   // Comes behind the answer to the order: when this is acknowledged, the host has that too.
   try {
-    co_await control_.send(link::DocumentKind::report, {}, kFarewellLimit);
+    co_await control_.send(link::DocumentKind::report, extraconfig::Difference(), kFarewellLimit);
   } catch (const Error&) {
     // It sees the machine end.
   }

@@ -294,8 +294,9 @@ Task<> Session::close_after_end(std::shared_ptr<link::ssh::Channel> channel, Att
   if (channel->closed()) co_return;
   if (streams == AttachedStreams::all && status_.started == "true") {
     const ExitStatus& exit = status_.exit;
-    co_await channel->send_exit(
-        {exit.code, exit.signal != 0 ? ssh_signal_name(exit.signal) : "", exit.core_dumped});
+    const link::ssh::Exit message{exit.code, exit.signal != 0 ? ssh_signal_name(exit.signal) : "",
+                                  exit.core_dumped};
+    co_await channel->send_exit(message);
   }
   co_await channel->close();
 }
