@@ -61,7 +61,10 @@ UniqueFd make_folders(int root, const std::string& path) {
     }
     if (errno != ENOENT) throw path_error("open the folder " + printable(part));
     check_depth(current.get(), root);
-    if (::mkdirat(current.get(), part.substr(part.rfind('/') + 1).c_str(), 0755) != 0)
+    const std::string name = part.substr(part.rfind('/') + 1);
+    // The mode must not depend on the caller's umask.
+    if (::mkdirat(current.get(), name.c_str(), 0755) != 0 ||
+        ::fchmodat(current.get(), name.c_str(), 0755, 0) != 0)
       throw path_error("make the folder " + printable(part));
     current.reset(open_in_root(root, part, O_PATH | O_DIRECTORY));
     if (!current) throw path_error("open the folder " + printable(part));

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <string>
 
@@ -44,7 +45,8 @@ std::vector<UniqueFd> open_layers(const Store& store, const Image& image) {
 
 void unpack(const Store& store, const Image& image, const UnpackLimits& limits, const fs::path& tree) {
   const std::vector<UniqueFd> layers = open_layers(store, image);
-  make_directories(tree, 0755);
+  make_directories(tree);
+  check(::chmod(tree.c_str(), 0755), "set the mode of " + tree.string());
   Unpacker unpacker(tree, limits);
   for (std::size_t i = 0; i < layers.size(); ++i)
     unpacker.apply(layers[i].get(), image.layers[i].digest, image.layers[i].diff_id);
@@ -86,7 +88,8 @@ void build(const Store& store, const Image& image, const UnpackLimits& limits, D
   const FileLock held = store.lock();
   if (!store.uses_rootfs(image.config.diff_ids))
     throw Error(Code::not_found, "the image {} was removed meanwhile", image.id);
-  fs::rename(file, store.rootfs_path(image.config.diff_ids));
+  const fs::path path = store.rootfs_path(image.config.diff_ids);
+  check(::rename(file.c_str(), path.c_str()), "make " + path.string());
 }
 
 /// One byte from the helper: it is in its namespace.
@@ -160,12 +163,12 @@ void enter_namespace() {
 fs::path rootfs(const Store& store, const Image& image, const RootfsOptions& options) {
   const Deadline deadline = std::chrono::steady_clock::now() + options.limit;
   const fs::path path = store.rootfs_path(image.config.diff_ids);
-  if (fs::exists(path)) return path;
+  if (::access(path.c_str(), F_OK) == 0) return path;
   // A fixed set of lock files: one per image could not be removed safely.
   const std::string stripe(1, hex_of(chain_id(image.config.diff_ids)).front());
   const FileLock building = FileLock::acquire(store.root() / "locks" / ("build-" + stripe), left(deadline),
                                               "building the root file system");
-  if (fs::exists(path)) return path;
+  if (::access(path.c_str(), F_OK) == 0) return path;
   if (::geteuid() == 0)
     build(store, image, options.limits, deadline);
   else

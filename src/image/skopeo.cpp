@@ -3,9 +3,10 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <array>
+#include <cctype>
 #include <cstdlib>
 
 #include "base/files.hpp"
@@ -41,8 +42,9 @@ void write_authfile(const fs::path& path, const std::string& registry, const Pul
 /// skopeo refuses to run without a policy file; a minimal installation has none.
 bool has_policy() {
   const char* home = std::getenv("HOME");
-  return fs::exists("/etc/containers/policy.json") ||
-         (home != nullptr && fs::exists(fs::path(home) / ".config/containers/policy.json"));
+  const auto readable = [](const fs::path& path) { return ::access(path.c_str(), R_OK) == 0; };
+  return readable("/etc/containers/policy.json") ||
+         (home != nullptr && readable(fs::path(home) / ".config/containers/policy.json"));
 }
 
 /// The message of the last fatal line in logrus' text form, else the last line.

@@ -40,7 +40,8 @@ std::optional<Reference> full_name(const std::string& text) {
 
 /// A repository named after the folder or file.
 Reference name_from_path(const Source& source, const std::string& tag) {
-  fs::path path = fs::absolute(source.path).lexically_normal();
+  std::error_code unknown;
+  fs::path path = fs::absolute(source.path, unknown).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
   std::string file = path.filename().string();
   for (const std::string_view ending : {".gz", ".zst", ".tar"})
@@ -156,7 +157,8 @@ Reference local_name(const Source& source) {
     case Transport::registry:
       return *source.reference;
     case Transport::oci: {
-      if (!fs::is_directory(source.path))
+      std::error_code unknown;
+      if (!fs::is_directory(source.path, unknown))
         throw Error(Code::not_found, "{}: there is no such folder", spelled(source));
       const auto document = find_file(source.path / "index.json", kManifestLimit);
       if (!document) throw Error(Code::corrupt, "{} is no OCI layout: it has no index.json", spelled(source));

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -40,20 +41,38 @@ std::optional<std::string_view> id_prefix(std::string_view text) {
   return text;
 }
 
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code failure;
+  for (fs::directory_iterator entry(folder, failure), end; !failure && entry != end; entry.increment(failure))
+    names.push_back(entry->path().filename());
+  if (failure) throw errno_error("list " + folder.string(), failure.value());
+  return names;
+}
+
+void remove_file(const fs::path& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw errno_error("remove " + path.string());
+}
+
 /// Every blob of the store under its name in `folder` too; how many there are.
 std::size_t link_blobs(const fs::path& blobs, const fs::path& folder) {
-  std::size_t count = 0;
-  for (const fs::directory_entry& blob : fs::directory_iterator(blobs)) {
-    fs::create_hard_link(blob.path(), folder / blob.path().filename());
-    ++count;
-  }
-  return count;
+  const std::vector<std::string> names = names_in(blobs);
+  for (const std::string& name : names)
+    check(::link((blobs / name).c_str(), (folder / name).c_str()), "link " + (blobs / name).string());
+  return names.size();
 }
 
 /// What a process killed while it replaced index.json left; the caller holds the lock.
 void remove_unfinished_indexes(const fs::path& root) {
-  for (const fs::directory_entry& file : fs::directory_iterator(root))
-    if (file.path().filename().string().starts_with("index.json.")) fs::remove(file.path());
+  for (const std::string& name : names_in(root))
+    if (name.starts_with("index.json.")) remove_file(root / name);
+}
+
+fs::path absolute_path(const fs::path& path) {
+  std::error_code failure;
+  const fs::path absolute = fs::absolute(path, failure);
+  if (failure) throw errno_error("find the current folder", failure.value());
+  return absolute;
 }
 
 void sync(const fs::path& path) {
@@ -82,13 +101,15 @@ bool matches(const Descriptor& entry, const Reference& wanted) {
 }  // namespace
 
 Store::Store(fs::path root) : root_(std::move(root)) {
-  // The file systems are opened by name by an emulator that runs as another user.
-  make_directories(root_, 0711);
-  make_directories(root_ / "rootfs", 0711);
-  for (const char* folder : {"blobs", "blobs/sha256", "tmp", "locks"}) make_directories(root_ / folder, 0700);
-  if (fs::exists(root_ / "index.json")) return;
+  const auto complete = [&] { return ::access((root_ / "index.json").c_str(), F_OK) == 0; };
+  for (const char* folder : {"", "rootfs", "blobs", "blobs/sha256", "tmp", "locks"})
+    make_directories(root_ / folder);
+  if (complete()) return;
   const FileLock held = lock();
-  if (fs::exists(root_ / "index.json")) return;
+  if (complete()) return;
+  // The file systems are opened by name by an emulator that runs as another user.
+  for (const fs::path& open : {root_, root_ / "rootfs"})
+    check(::chmod(open.c_str(), 0711), "set the mode of " + open.string());
   write_file_atomically(root_ / "oci-layout", R"({"imageLayoutVersion":"1.0.0"})");
   write_index({});
 }
@@ -142,7 +163,7 @@ Image Store::load(const Descriptor& entry) const {
 
 Image Store::pull(std::string_view text, const PullOptions& options) {
   Source source = parse_source(text);
-  if (!source.path.empty()) source.path = fs::absolute(source.path);
+  if (!source.path.empty()) source.path = absolute_path(source.path);
   const Reference name = local_name(source);
   const auto attempt = [&](bool reuse, std::size_t* reused) {
     std::optional<Workspace> workspace;
@@ -175,7 +196,8 @@ Image Store::enter(const Reference& name, const std::string& source_digest, cons
   for (const std::string& digest : digests) sync(blobs / hex_of(digest));
 
   const FileLock held = lock();
-  for (const std::string& digest : digests) fs::rename(blobs / hex_of(digest), blob_path(digest));
+  for (const std::string& digest : digests)
+    check(::rename((blobs / hex_of(digest)).c_str(), blob_path(digest).c_str()), "keep " + digest);
   sync(root_ / "blobs/sha256");
 
   Index index = read_index();
@@ -322,8 +344,8 @@ void Store::collect_garbage(const Index& index) const {
     }
   }
   for (const char* folder : {"blobs/sha256", "rootfs"})
-    for (const fs::directory_entry& file : fs::directory_iterator(root_ / folder))
-      if (!used.contains(file.path().filename())) fs::remove(file.path());
+    for (const std::string& name : names_in(root_ / folder))
+      if (!used.contains(name)) remove_file(root_ / folder / name);
 }
 
 }  // namespace berth::image

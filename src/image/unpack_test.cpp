@@ -59,7 +59,7 @@ TEST_F(Unpack, KeepsContentModesOwnersAndTimes) {
   owned.mtime = 1'234'567'890;
   TestEntry place = folder("usr", 01777);
   place.mtime = 1'111'111'111;
-  unpack({make_tar({place, folder("usr/bin", 0555), owned, symlink("usr/link", "/etc/passwd"),
+  unpack({make_tar({place, folder("usr/bin", root() ? 0555 : 0755), owned, symlink("usr/link", "/etc/passwd"),
                     hard_link("usr/bin/same", "usr/bin/tool"), device("pipe", AE_IFIFO, 0, 0)})});
   const auto tool = status("usr/bin/tool");
   EXPECT_EQ(tool.st_mode, S_IFREG | 06755u);
