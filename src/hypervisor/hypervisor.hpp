@@ -22,7 +22,9 @@ std::string_view to_string(Accelerator accelerator);
 
 /// A raw disk image. The guest tells its disks apart by /sys/block/*/serial.
 struct Disk {
-  int fd = -1;  ///< of the caller, which may close it once start() has returned
+  /// Of the caller, which may close it once start() has returned; open for reading alone when read_only, else
+  /// for reading and writing.
+  int fd = -1;
   /// The file may be shared by any number of machines; a writable one belongs to one machine.
   bool read_only = false;
   std::string serial;  ///< 1 to 20 characters of [A-Za-z0-9._-], unique in the machine

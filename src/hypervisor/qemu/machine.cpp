@@ -127,7 +127,7 @@ void QemuMachine::State::destroy() {
   if (end) return;
   ended_by_us = true;
   process.signal(SIGKILL);
-  finish(process.wait());
+  finish(process.wait_for(kKillLimit).value_or(ExitStatus{0, SIGKILL}));
 }
 
 Task<> QemuMachine::State::supervise(Self self) {
@@ -225,9 +225,17 @@ int open_for_qemu(const std::filesystem::path& path, std::vector<UniqueFd>& owne
   return owned.back().get();
 }
 
+void check_access(const Disk& disk) {
+  const int flags = check(::fcntl(disk.fd, F_GETFL), "disk " + disk.serial);
+  if ((flags & O_ACCMODE) == (disk.read_only ? O_RDONLY : O_RDWR)) return;
+  throw Error(Code::invalid_argument, "disk {} is not open for {}", disk.serial,
+              disk.read_only ? "reading alone" : "reading and writing");
+}
+
 /// A live QEMU that has not read its monitor yet.
 std::shared_ptr<QemuMachine::State> spawn(const asio::any_io_executor& executor, const MachineSpec& spec,
                                           const std::filesystem::path& program) {
+  for (const Disk& disk : spec.disks) check_access(disk);
   Channels channels;
   HostEnds ends;
   std::vector<UniqueFd> owned;

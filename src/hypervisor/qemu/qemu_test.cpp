@@ -169,7 +169,7 @@ TEST_F(QemuTest, RunsAsAnotherUser) {
   run_task([]() -> Task<> {
     // The initramfs lies in a folder that the other user cannot enter.
     QemuFixture fixture;
-    DiskFile scratch(std::uint64_t{1} << 20);
+    DiskFile scratch(std::uint64_t{1} << 20, false);
     MachineSpec spec;
     spec.credentials = Credentials{kNobody, kNobody, {}, {}};
     spec.disks = {{scratch.fd(), false, "scratch"}};
@@ -180,7 +180,7 @@ TEST_F(QemuTest, RunsAsAnotherUser) {
     EXPECT_THAT(status, HasSubstr("CapEff:\t0000000000000000"));
     EXPECT_THAT(status, HasSubstr("Seccomp:\t2"));
     Stream control(co_await asio::this_coro::executor, machine->take_port(Port::control));
-    EXPECT_EQ(co_await read_line(control), "hello");
+    EXPECT_EQ(co_await read_line(control), "hello") << machine->console_tail();
     co_await control.write_all("write scratch\n");
     EXPECT_EQ(co_await read_line(control), "written");
   });

@@ -136,8 +136,8 @@ TYPED_TEST_P(MachineContract, KeepsTheEndOfTheConsole) {
 }
 
 TYPED_TEST_P(MachineContract, DisksHoldWhatTheGuestSyncs) {
-  DiskFile image(std::uint64_t{1} << 20);
-  DiskFile scratch(std::uint64_t{16} << 20);
+  DiskFile image(std::uint64_t{1} << 20, true);
+  DiskFile scratch(std::uint64_t{16} << 20, false);
   MachineSpec spec;
   spec.disks = {{image.fd(), true, "image"}, {scratch.fd(), false, "scratch"}};
   this->with_machine(

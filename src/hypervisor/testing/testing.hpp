@@ -110,9 +110,10 @@ inline std::uint16_t free_port() {
 /// An unnamed file of that size; its descriptor is given to a machine.
 class DiskFile {
  public:
-  explicit DiskFile(std::uint64_t size) : given_(check(::memfd_create("disk", MFD_CLOEXEC), "memfd_create")) {
-    check(::ftruncate(given_.get(), static_cast<off_t>(size)), "ftruncate");
-    kept_ = duplicate(given_.get());
+  DiskFile(std::uint64_t size, bool read_only)
+      : kept_(check(::memfd_create("disk", MFD_CLOEXEC), "memfd_create")) {
+    check(::ftruncate(kept_.get(), static_cast<off_t>(size)), "ftruncate");
+    given_ = open_file("/proc/self/fd/" + std::to_string(kept_.get()), read_only ? O_RDONLY : O_RDWR);
   }
   int fd() const { return given_.get(); }
   /// Closes the descriptor that was given away; reading goes on.
