@@ -1,0 +1,303 @@
+#include "guest.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include "base/ids.hpp"
+#include "base/io.hpp"
+#include "base/process.hpp"
+#include "extraconfig/codec.hpp"
+#include "hypervisor/initramfs.hpp"
+#include "hypervisor/kernel.hpp"
+#include "hypervisor/qemu/qemu.hpp"
+
+namespace berth::tether_test {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::chrono::milliseconds kToolLimit{60'000};
+constexpr std::string_view kMac = "52:54:00:12:34:56";
+
+void write_file(const fs::path& path, std::string_view content, mode_t mode = 0644) {
+  make_directories(path.parent_path(), 0755);
+  write_file_atomically(path, content, mode);
+}
+
+/// A root file system of Debian's static busybox.
+void make_root(const fs::path& root) {
+  for (const char* folder : {"bin", "etc", "tmp", "data/deep", "home/user", "root"})
+    make_directories(root / folder, 0755);
+  fs::copy_file("/bin/busybox", root / "bin/busybox");
+  fs::permissions(root / "bin/busybox", fs::perms(0755));
+  const std::string applets = run_tool("/bin/busybox", {"--list"});
+  std::size_t begin = 0;
+  while (begin < applets.size()) {
+    const std::size_t end = applets.find('\n', begin);
+    const std::string name = applets.substr(begin, end - begin);
+    if (name != "busybox") fs::create_symlink("busybox", root / "bin" / name);
+    begin = end + 1;
+  }
+  write_file(root / "etc/passwd", "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n");
+  write_file(root / "etc/group", "root:x:0:\nuser:x:1000:\nstaff:x:50:user\n");
+  write_file(root / "etc/hosts", "127.0.0.1 localhost\n192.0.2.7 of-the-image\n");
+  write_file(root / "data/deep/file", "from the image\n", 0640);
+  fs::create_hard_link(root / "data/deep/file", root / "data/twin");
+  fs::create_symlink("deep/file", root / "data/link");
+  write_file(root / "etc/not-executable", "just text\n");
+  write_file(root / "etc/no-interpreter", "#!/not/there\n", 0755);
+  if (::geteuid() == 0) {
+    EXPECT_EQ(::chown((root / "data/deep/file").c_str(), 1000, 50), 0);
+  }
+}
+
+fs::path tether_program() {
+  const char* given = std::getenv("BERTH_TETHER");
+  return given != nullptr ? given : BERTH_TETHER;
+}
+
+}  // namespace
+
+Fixtures::Fixtures() : folder_(fs::temp_directory_path(), "berth-tether-test-") {
+  const hypervisor::GuestKernel kernel = hypervisor::find_kernel();
+  kernel_ = kernel.image;
+  initramfs_ = folder_.path() / "initramfs";
+  hypervisor::InitramfsSpec initramfs;
+  initramfs.kernel = kernel;
+  initramfs.init = tether_program();
+  write_file(initramfs_, hypervisor::make_initramfs(initramfs));
+  make_root(folder_.path() / "root");
+  image_ = folder_.path() / "image.erofs";
+  run_tool("mkfs.erofs", {image_, folder_.path() / "root"});
+}
+
+const Fixtures& Fixtures::instance() {
+  static const Fixtures fixtures;
+  return fixtures;
+}
+
+fs::path Fixtures::make_scratch(const fs::path& folder) {
+  const fs::path scratch = folder / "scratch.ext4";
+  const UniqueFd file = open_file(scratch, O_RDWR | O_CREAT, 0600);
+  check(::ftruncate(file.get(), 128 << 20), "size the scratch disk");
+  run_tool("/sbin/mke2fs", {"-q", "-t", "ext4", "-F", scratch});
+  return scratch;
+}
+
+Guest::Guest(const asio::any_io_executor& executor, std::unique_ptr<hypervisor::Machine> machine)
+    : executor_(executor),
+      machine_(std::move(machine)),
+      control_(executor, machine_->take_port(hypervisor::Port::control)),
+      output_port_(executor, machine_->take_port(hypervisor::Port::output)),
+      changed_(executor),
+      host_key_(link::ssh::generate_key()),
+      client_key_(link::ssh::generate_key()) {
+  config.common.id = "a1b2c3d4e5f6a1b2c3d4e5f6a1b2c3d4e5f6a1b2c3d4e5f6a1b2c3d4e5f6a1b2";
+  config.key.data = host_key_.private_key;
+  config.authorized_keys = {client_key_.public_key};
+  config.time = SystemClock().now();
+  config.entropy.data = random_bytes(64);
+}
+
+Guest::~Guest() {
+  control_.close();
+  output_port_.close();
+}
+
+Task<std::unique_ptr<Guest>> Guest::boot(const Options& options) {
+  const auto executor = co_await asio::this_coro::executor;
+  const Fixtures& fixtures = Fixtures::instance();
+  auto folder = std::make_unique<TempDir>(fs::temp_directory_path(), "berth-guest-");
+  const fs::path scratch =
+      options.scratch_image.empty() ? Fixtures::make_scratch(folder->path()) : options.scratch_image;
+  const UniqueFd image_file = open_file(fixtures.image(), O_RDONLY);
+  const UniqueFd scratch_file = open_file(scratch, O_RDWR);
+  hypervisor::MachineSpec spec;
+  spec.name = "tether-test";
+  spec.kernel = fixtures.kernel();
+  spec.initramfs = fixtures.initramfs();
+  spec.disks.push_back({image_file.get(), true, "image"});
+  if (options.scratch) spec.disks.push_back({scratch_file.get(), false, "scratch"});
+  spec.user_network = options.network;
+  if (options.network) spec.mac = kMac;
+
+  hypervisor::QemuHypervisor qemu;
+  std::unique_ptr<Guest> guest(new Guest(executor, co_await qemu.start(std::move(spec))));
+  guest->folder_ = std::move(folder);
+  guest->scratch_ = scratch;
+  spawn_detached(executor, "control", guest->serve_control());
+  spawn_detached(executor, "output", guest->read_output());
+  const auto deadline = std::chrono::steady_clock::now() + kLimit;
+  while (!guest->greeted_) {
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left <= Milliseconds(0) || !co_await guest->changed_.wait_for(left)) {
+      throw Error(Code::timeout, "the tether said nothing; the console says:\n{}",
+                  guest->machine_->console_tail());
+    }
+  }
+  co_return guest;
+}
+
+Task<> Guest::serve_control() {
+  co_await control_.serve([this](link::Document document) -> Task<extraconfig::Pairs> {
+    if (document.kind == link::DocumentKind::hello) {
+      extraconfig::decode(document.keys.changed, hello_);
+      greeted_ = true;
+    } else {
+      for (const auto& [key, value] : document.keys.changed)
+        EXPECT_TRUE(extraconfig::guest_writable(key)) << key;
+      extraconfig::apply(document.keys, told_);
+      extraconfig::decode(told_, config);
+    }
+    changed_.notify_all();
+    co_return extraconfig::Pairs{};
+  });
+}
+
+Task<> Guest::read_output() {
+  link::OutputParser parser;
+  std::string buffer(64 << 10, '\0');
+  while (const std::size_t n = co_await output_port_.read_some(buffer.data(), buffer.size())) {
+    parser.feed({buffer.data(), n}, [this](link::OutputRecord&& record) {
+      if (record.kind == link::OutputKind::open) {
+        numbers_[record.session] = record.payload;
+        return;
+      }
+      SessionOutput& output = outputs_[numbers_.at(record.session)];
+      EXPECT_FALSE(output.ended);
+      if (record.kind == link::OutputKind::standard_output) output.standard_output += record.payload;
+      if (record.kind == link::OutputKind::standard_error) output.standard_error += record.payload;
+      output.ended = output.ended || record.kind == link::OutputKind::end;
+    });
+    changed_.notify_all();
+  }
+}
+
+Task<> Guest::push() {
+  extraconfig::Pairs now = extraconfig::filter(extraconfig::encode(config), extraconfig::kGuestScopes);
+  extraconfig::Difference difference = extraconfig::diff(told_, now);
+  told_ = std::move(now);
+  co_await control_.send(link::DocumentKind::config, std::move(difference), kLimit);
+}
+
+Task<extraconfig::Pairs> Guest::order(link::Order order) {
+  extraconfig::Difference keys;
+  keys.changed = extraconfig::encode(order);
+  co_return co_await control_.send(link::DocumentKind::order, std::move(keys), kLimit);
+}
+
+Task<config::SessionConfig> Guest::exec(const std::string& id, std::vector<std::string> command,
+                                        std::function<void(config::SessionConfig&)> adjust) {
+  config::SessionConfig session = make_session(std::move(command));
+  session.common.id = id;
+  session.container = "main";
+  if (adjust) adjust(session);
+  config.execs[id] = std::move(session);
+  co_await push();
+  co_await wait_ended(id);
+  co_return this->session(id);
+}
+
+const config::SessionConfig& Guest::session(const std::string& id) const {
+  const auto main = config.sessions.find(id);
+  return main != config.sessions.end() ? main->second : config.execs.at(id);
+}
+
+Task<> Guest::wait_session(std::string id, std::string what,
+                           std::function<bool(const config::SessionConfig&)> condition) {
+  const auto deadline = std::chrono::steady_clock::now() + kLimit;
+  while (!condition(session(id))) {
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) {
+      throw Error(Code::timeout, "session {} {}: not within the limit; console:\n{}", id, what,
+                  machine_->console_tail());
+    }
+  }
+}
+
+Task<> Guest::wait_started(std::string id) {
+  co_await wait_session(std::move(id), "started",
+                        [](const auto& session) { return !session.started.empty(); });
+}
+
+Task<> Guest::wait_ended(std::string id) {
+  co_await wait_session(std::move(id), "ended", [](const config::SessionConfig& session) {
+    return !session.started.empty() && (session.started != "true" || session.detail.stop_time != 0);
+  });
+}
+
+Task<> Guest::wait_output(std::string id, std::string what,
+                          std::function<bool(const SessionOutput&)> condition) {
+  const auto deadline = std::chrono::steady_clock::now() + kLimit;
+  while (!condition(outputs_[id])) {
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) {
+      throw Error(Code::timeout, "output of {}: no {} in \"{}\"", id, what, outputs_[id].standard_output);
+    }
+  }
+}
+
+Task<link::ssh::Client*> Guest::ssh() {
+  if (!ssh_) {
+    ssh_ = co_await link::ssh::Client::connect(machine_->take_port(hypervisor::Port::attach),
+                                               client_key_.private_key, host_key_.public_key, kLimit);
+  }
+  co_return ssh_.get();
+}
+
+Task<std::unique_ptr<link::ssh::Channel>> Guest::attach(std::string id, std::string streams) {
+  link::ssh::Request request;
+  request.environment["BERTH_SESSION"] = id;
+  request.environment["BERTH_STREAMS"] = streams;
+  request.subsystem = "berth.attach";
+  link::ssh::Client* client = co_await ssh();
+  co_return co_await client->open(request, kLimit);
+}
+
+Task<hypervisor::MachineEnd> Guest::power_off() {
+  link::Order order;
+  order.verb = link::verb::power_off;
+  try {
+    co_await this->order(order);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Code::unavailable) << error.what();
+  }
+  co_return co_await machine_->wait_end();
+}
+
+std::string run_tool(const std::string& program, std::vector<std::string> arguments) {
+  ProcessSpec spec;
+  spec.program = program;
+  spec.arguments = std::move(arguments);
+  return run_checked(spec, kToolLimit).output;
+}
+
+void run_on_loop(std::function<Task<>()> body) {
+  asio::io_context loop;
+  std::exception_ptr failure;
+  asio::co_spawn(loop, body(), [&](std::exception_ptr thrown) {
+    failure = thrown;
+    loop.stop();
+  });
+  loop.run();
+  try {
+    if (failure) std::rethrow_exception(failure);
+  } catch (const std::exception& error) {
+    ADD_FAILURE() << error.what();
+  }
+}
+
+config::SessionConfig make_session(std::vector<std::string> command) {
+  config::SessionConfig session;
+  session.cmd.path = command.front();
+  session.cmd.args = std::move(command);
+  session.active = true;
+  return session;
+}
+
+}  // namespace berth::tether_test

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/async.hpp"
+#include "base/files.hpp"
+#include "config/executor.hpp"
+#include "hypervisor/hypervisor.hpp"
+#include "link/control.hpp"
+#include "link/messages.hpp"
+#include "link/output.hpp"
+#include "link/ssh.hpp"
+
+namespace berth::tether_test {
+
+/// What everything that happens in an emulated machine may take.
+inline constexpr Milliseconds kLimit{120'000};
+
+/// Disks and initramfs that all tests share, made once.
+class Fixtures {
+ public:
+  static const Fixtures& instance();
+
+  const std::filesystem::path& kernel() const { return kernel_; }
+  const std::filesystem::path& initramfs() const { return initramfs_; }
+  const std::filesystem::path& image() const { return image_; }
+  /// A fresh empty file system in `folder`.
+  static std::filesystem::path make_scratch(const std::filesystem::path& folder);
+
+ private:
+  Fixtures();
+
+  TempDir folder_;
+  std::filesystem::path kernel_;
+  std::filesystem::path initramfs_;
+  std::filesystem::path image_;
+};
+
+/// What came of one session on the output port.
+struct SessionOutput {
+  std::string standard_output;
+  std::string standard_error;
+  bool ended = false;
+};
+
+/// A machine with the tether in it, and the host's side of the link as a launcher plays it.
+class Guest {
+ public:
+  struct Options {
+    bool scratch = true;
+    bool network = false;
+    std::filesystem::path scratch_image;  ///< empty: a fresh one
+  };
+
+  static Task<std::unique_ptr<Guest>> boot(const Options& options);
+  ~Guest();
+
+  config::ExecutorConfig config;  ///< change it and push()
+
+  /// Sends what differs from what the guest was told.
+  Task<> push();
+  Task<extraconfig::Pairs> order(link::Order order);
+  /// Adds an exec of the session "main", starts it and waits for its end.
+  Task<config::SessionConfig> exec(const std::string& id, std::vector<std::string> command,
+                                   std::function<void(config::SessionConfig&)> adjust = {});
+
+  /// Waits for a report that makes `condition` true of the session.
+  Task<> wait_session(std::string id, std::string what,
+                      std::function<bool(const config::SessionConfig&)> condition);
+  Task<> wait_started(std::string id);
+  Task<> wait_ended(std::string id);
+  Task<> wait_output(std::string id, std::string what, std::function<bool(const SessionOutput&)> condition);
+
+  const config::SessionConfig& session(const std::string& id) const;
+  SessionOutput& output(const std::string& id) { return outputs_[id]; }
+
+  /// The SSH client, connected at the first call.
+  Task<link::ssh::Client*> ssh();
+  Task<std::unique_ptr<link::ssh::Channel>> attach(std::string id, std::string streams);
+
+  const link::Hello& hello() const { return hello_; }
+  hypervisor::Machine& machine() { return *machine_; }
+  /// Orderly end; the scratch disk's file is whole afterwards.
+  Task<hypervisor::MachineEnd> power_off();
+  const std::filesystem::path& scratch() const { return scratch_; }
+
+ private:
+  Guest(const asio::any_io_executor& executor, std::unique_ptr<hypervisor::Machine> machine);
+  Task<> serve_control();
+  Task<> read_output();
+
+  asio::any_io_executor executor_;
+  std::unique_ptr<TempDir> folder_;
+  std::filesystem::path scratch_;
+  std::unique_ptr<hypervisor::Machine> machine_;
+  link::ControlChannel control_;
+  Stream output_port_;
+  extraconfig::Pairs told_;
+  link::Hello hello_;
+  bool greeted_ = false;
+  Event changed_;
+  std::map<std::string, SessionOutput> outputs_;
+  std::map<std::uint16_t, std::string> numbers_;
+  link::ssh::KeyPair host_key_;
+  link::ssh::KeyPair client_key_;
+  std::unique_ptr<link::ssh::Client> ssh_;
+};
+
+/// What the program writes to standard output; a failure throws.
+std::string run_tool(const std::string& program, std::vector<std::string> arguments);
+
+/// Runs `body` on a loop of its own; an exception that leaves it fails the test.
+void run_on_loop(std::function<Task<>()> body);
+
+/// A session that runs `command` in the container "main".
+config::SessionConfig make_session(std::vector<std::string> command);
+
+}  // namespace berth::tether_test
