@@ -67,13 +67,15 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
 }
 
 Task<> Tether::run() {
-  spawn_detached(executor_, "hello", [](Tether& self) -> Task<> {
-    extraconfig::Difference hello;
-    hello.changed = extraconfig::encode(make_hello());
-    co_await self.control_.send(link::DocumentKind::hello, std::move(hello), kReportLimit);
-  }(*this));
+  spawn_detached(executor_, "hello", greet());
   spawn_detached(executor_, "report", report_loop());
   co_await control_.serve([this](link::Document document) { return handle(std::move(document)); });
+}
+
+Task<> Tether::greet() {
+  extraconfig::Difference hello;
+  hello.changed = extraconfig::encode(make_hello());
+  co_await control_.send(link::DocumentKind::hello, std::move(hello), kReportLimit);
 }
 
 Task<extraconfig::Pairs> Tether::handle(link::Document document) {

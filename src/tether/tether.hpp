@@ -39,6 +39,7 @@ class Tether {
   bool power_off_ordered() const { return power_off_ordered_; }
 
  private:
+  Task<> greet();
   Task<extraconfig::Pairs> handle(link::Document document);
 
   Task<> configure(extraconfig::Difference difference);

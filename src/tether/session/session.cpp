@@ -293,10 +293,11 @@ Task<> Session::close_after_end(std::shared_ptr<link::ssh::Channel> channel, Att
   co_await wait_ended();
   if (channel->closed()) co_return;
   if (streams == AttachedStreams::all && status_.started == "true") {
-    const ExitStatus& exit = status_.exit;
-    const link::ssh::Exit message{exit.code, exit.signal != 0 ? ssh_signal_name(exit.signal) : "",
-                                  exit.core_dumped};
-    co_await channel->send_exit(message);
+    link::ssh::Exit exit;
+    exit.code = status_.exit.code;
+    if (status_.exit.signal != 0) exit.signal = ssh_signal_name(status_.exit.signal);
+    exit.core_dumped = status_.exit.core_dumped;
+    co_await channel->send_exit(exit);
   }
   co_await channel->close();
 }
