@@ -127,6 +127,20 @@ TEST_F(FromRegistry, DockersOwnFormatKeepsItsDigests) {
   EXPECT_THAT(read_file(store_.blob_path(image.manifest_digest)), HasSubstr(std::string(kDockerManifest)));
 }
 
+TEST_F(FromRegistry, AnIndexGivesThisMachinesImage) {
+  const Registry registry(folder_.path() / "registry", false);
+  const std::string mine = layout_.add(image_, "");
+  image_.architecture = "riscv64";
+  layout_.add(image_, "");
+  const std::string index = layout_.add_index("v1");
+  push("v1", registry.name("app"), {"--all"});
+  const Image image = store_.pull(registry.name("app"));
+  EXPECT_EQ(image.manifest_digest, mine);
+  EXPECT_EQ(image.source_digest, index);
+  EXPECT_EQ(store_.get(registry.name("app@" + index)).id, image.id);
+  EXPECT_EQ(store_.get(registry.name("app@" + mine)).id, image.id);
+}
+
 TEST_F(FromRegistry, LinesOfProgressGoWhereTheyAreWanted) {
   const Registry registry(folder_.path() / "registry", false);
   layout_.add(image_, "v1");

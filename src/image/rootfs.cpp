@@ -122,7 +122,7 @@ void build_in_namespace(const Store& store, const Image& image, const RootfsOpti
   ProcessSpec spec;
   spec.program = options.helper;
   spec.arguments = {kUnpackCommand,
-                    fs::absolute(store.root()).string(),
+                    store.root().string(),
                     image.manifest_digest,
                     std::to_string(options.limits.bytes),
                     std::to_string(options.limits.entries),

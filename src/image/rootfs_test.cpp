@@ -136,6 +136,13 @@ TEST_F(Rootfs, AnImageRemovedMeanwhileGetsNone) {
   expect_nothing_left();
 }
 
+TEST_F(Rootfs, WhatAKilledBuildLeftIsRemovedByTheNext) {
+  make_directories(store_.root() / "tmp/build-killed/tree");
+  write_file_atomically(store_.root() / "tmp/build-killed/tree/x", "x");
+  rootfs(store_, pull({make_tar({file("a", "1")})}));
+  EXPECT_EQ(count(store_.root() / "tmp"), 0u);
+}
+
 TEST_F(Rootfs, KeepsItsDeadline) {
   const Image image = pull({make_tar({file("a", "1")})});
   RootfsOptions options;

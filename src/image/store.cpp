@@ -100,7 +100,7 @@ bool matches(const Descriptor& entry, const Reference& wanted) {
 
 }  // namespace
 
-Store::Store(fs::path root) : root_(std::move(root)) {
+Store::Store(const fs::path& root) : root_(absolute_path(root)) {
   const auto complete = [&] { return ::access((root_ / "index.json").c_str(), F_OK) == 0; };
   for (const char* folder : {"", "rootfs", "blobs", "blobs/sha256", "tmp", "locks"})
     make_directories(root_ / folder);
@@ -163,7 +163,7 @@ Image Store::load(const Descriptor& entry) const {
 
 Image Store::pull(std::string_view text, const PullOptions& options) {
   Source source = parse_source(text);
-  if (!source.path.empty()) source.path = absolute_path(source.path);
+  if (source.transport != Transport::registry) source.path = absolute_path(source.path);
   const Reference name = local_name(source);
   const auto attempt = [&](bool reuse, std::size_t* reused) {
     std::optional<Workspace> workspace;

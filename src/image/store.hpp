@@ -55,7 +55,7 @@ struct Removed {
 class Store {
  public:
   /// Makes the folder and an empty layout when missing.
-  explicit Store(std::filesystem::path root);
+  explicit Store(const std::filesystem::path& root);
 
   /// Copies the image with skopeo, verifies every digest and gives it the name of the source (see
   /// local_name). An image that had the name stays without one. Throws not-found, unavailable, unsupported

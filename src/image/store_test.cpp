@@ -174,6 +174,25 @@ TEST_F(Images, RefusesAnotherArchitecture) {
   expect_nothing_left();
 }
 
+TEST_F(Images, AnIndexGivesThisMachinesImage) {
+  const std::string mine = layout_.add(image_, "");
+  const std::string config = layout_.last_config;
+  image_.architecture = "riscv64";
+  layout_.add(image_, "");
+  const std::string index = layout_.add_index("x");
+  const Image image = store_.pull(layout_.source("x"));
+  EXPECT_EQ(image.manifest_digest, mine);
+  EXPECT_EQ(image.id, config);
+  EXPECT_EQ(image.source_digest, index);
+
+  TestLayout foreign(folder_.path() / "foreign");
+  foreign.add(image_, "");
+  foreign.add_index("x");
+  const Error error = pull_error(foreign.source("x"));
+  EXPECT_EQ(error.code(), Code::unsupported);
+  EXPECT_THAT(error.message(), HasSubstr("only for linux/riscv64"));
+}
+
 TEST_F(Images, BadSourcesAreNamed) {
   layout_.add(image_, "x");
   EXPECT_EQ(pull_error(layout_.source("y")).code(), Code::not_found);

@@ -185,6 +185,18 @@ class TestLayout {
     return digest;
   }
 
+  /// Adds an index over what was added so far, under a tag and as the only image then; its digest.
+  std::string add_index(const std::string& tag) {
+    Index inner = index_;
+    for (Descriptor& entry : inner.manifests) entry.annotations.clear();
+    const std::string document = serialize_index(inner);
+    const std::string digest = add_blob(document);
+    index_.manifests = {
+        {std::string(kOciIndex), digest, document.size(), "", "", {{std::string(kRefNameAnnotation), tag}}}};
+    write_file_atomically(path_ / "index.json", serialize_index(index_));
+    return digest;
+  }
+
   const std::filesystem::path& path() const { return path_; }
   std::string source(const std::string& tag) const { return "oci:" + path_.string() + ":" + tag; }
 
