@@ -1,6 +1,7 @@
 #include "describe/json_document.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <boost/json/basic_parser_impl.hpp>
 
@@ -76,7 +77,7 @@ class Builder {
   /// Quoted; empty when there is none.
   static std::string name_twice(const JsonNode& object) {
     std::vector<std::string_view> names;
-    for (const auto& member : object.members) names.push_back(member.first);
+    for (const auto& member : object.members) names.push_back(member.name);
     std::sort(names.begin(), names.end());
     const auto twice = std::adjacent_find(names.begin(), names.end());
     std::string result;
@@ -108,7 +109,8 @@ class Builder {
     if (open_.empty()) return root_ = std::move(node);
     JsonNode& parent = *open_.back();
     if (parent.kind == JsonNode::Kind::list) return parent.elements.emplace_back(std::move(node));
-    return parent.members.emplace_back(std::exchange(name_, {}), std::move(node)).second;
+    parent.members.push_back({std::exchange(name_, {}), std::move(node)});
+    return parent.members.back().node;
   }
 
   JsonNode root_;
@@ -123,8 +125,8 @@ class Builder {
 
 const JsonNode* JsonNode::find(std::string_view name) const {
   const auto found =
-      std::find_if(members.begin(), members.end(), [&](const auto& one) { return one.first == name; });
-  return found != members.end() ? &found->second : nullptr;
+      std::find_if(members.begin(), members.end(), [&](const auto& one) { return one.name == name; });
+  return found != members.end() ? &found->node : nullptr;
 }
 
 JsonNode parse_json(std::string_view text) {

@@ -3,10 +3,11 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace berth::describe::detail {
+
+struct JsonMember;
 
 /// A parsed document; numbers stay texts, so that none is rounded on the way.
 struct JsonNode {
@@ -16,9 +17,14 @@ struct JsonNode {
   bool boolean = false;
   std::string text;  ///< of a text or number
   std::vector<JsonNode> elements;
-  std::vector<std::pair<std::string, JsonNode>> members;
+  std::vector<JsonMember> members;
 
   const JsonNode* find(std::string_view name) const;
+};
+
+struct JsonMember {
+  std::string name;
+  JsonNode node;
 };
 
 /// Throws invalid-argument with the position of the fault, also for a name that is twice in an object.
