@@ -51,7 +51,8 @@ class ControlChannel {
   /// Serves until the other end closes or breaks the format (then throws); ends every pending send.
   Task<> serve(Handler handler);
 
-  /// Sends one document and waits for its ack. An Error of the other end's handler is thrown here with its code.
+  /// Sends one document and waits for its ack. An Error of the other end's handler is thrown here with its
+  /// code.
   Task<extraconfig::Pairs> send(DocumentKind kind, extraconfig::Difference keys, Milliseconds limit);
 
   void close();

@@ -1,6 +1,7 @@
 #include "link/control.hpp"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -42,6 +43,7 @@ TEST(ControlDocument, EveryCutIsCorrupt) {
 class ControlChannelTest : public testing::Test {
  protected:
   ControlChannelTest() {
+    ::signal(SIGPIPE, SIG_IGN);
     auto [a, b] = make_socket_pair();
     host_ = std::make_unique<ControlChannel>(loop_.get_executor(), std::move(a));
     guest_fd_ = std::move(b);
@@ -72,18 +74,18 @@ TEST_F(ControlChannelTest, SendsGetTheHandlersAnswer) {
   }));
   extraconfig::Pairs answer;
   std::optional<Error> refusal;
-  start([](ControlChannelTest* self, extraconfig::Pairs& into, std::optional<Error>& error) -> Task<> {
+  start([](ControlChannel& host, extraconfig::Pairs& into, std::optional<Error>& error) -> Task<> {
     extraconfig::Difference keys;
     keys.changed["question"] = "?";
-    into = co_await self->host_->send(DocumentKind::order, keys, kLimit);
+    into = co_await host.send(DocumentKind::order, keys, kLimit);
     keys.changed["fail"] = "";
     try {
-      co_await self->host_->send(DocumentKind::order, keys, kLimit);
+      co_await host.send(DocumentKind::order, keys, kLimit);
     } catch (const Error& thrown) {
       error = thrown;
     }
-    self->host_->close();
-  }(this, answer, refusal));
+    host.close();
+  }(*host_, answer, refusal));
   run();
   EXPECT_EQ(answer.at("seen"), "yes");
   ASSERT_TRUE(refusal);
@@ -93,13 +95,13 @@ TEST_F(ControlChannelTest, SendsGetTheHandlersAnswer) {
 
 TEST_F(ControlChannelTest, AnAnswerThatDoesNotComeIsATimeOut) {
   std::optional<Error> failure;
-  start([](ControlChannelTest* self, std::optional<Error>& error) -> Task<> {
+  start([](ControlChannel& host, std::optional<Error>& error) -> Task<> {
     try {
-      co_await self->host_->send(DocumentKind::order, extraconfig::Difference(), Milliseconds(20));
+      co_await host.send(DocumentKind::order, extraconfig::Difference(), Milliseconds(20));
     } catch (const Error& thrown) {
       error = thrown;
     }
-  }(this, failure));
+  }(*host_, failure));
   run();
   ASSERT_TRUE(failure);
   EXPECT_EQ(failure->code(), Code::timeout);
@@ -108,13 +110,13 @@ TEST_F(ControlChannelTest, AnAnswerThatDoesNotComeIsATimeOut) {
 TEST_F(ControlChannelTest, ThePeersEndEndsPendingSends) {
   start(host_->serve([](Document) -> Task<extraconfig::Pairs> { co_return extraconfig::Pairs{}; }));
   std::optional<Error> failure;
-  start([](ControlChannelTest* self, std::optional<Error>& error) -> Task<> {
+  start([](ControlChannel& host, std::optional<Error>& error) -> Task<> {
     try {
-      co_await self->host_->send(DocumentKind::order, extraconfig::Difference(), kLimit);
+      co_await host.send(DocumentKind::order, extraconfig::Difference(), kLimit);
     } catch (const Error& thrown) {
       error = thrown;
     }
-  }(this, failure));
+  }(*host_, failure));
   guest_fd_.reset();
   run();
   ASSERT_TRUE(failure);

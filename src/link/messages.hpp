@@ -8,8 +8,8 @@
 
 namespace berth::link {
 
-/// Version of what crosses host and guest. A host talks to its own version only: kernel, initramfs and launcher
-/// come from one installation.
+/// Version of what crosses host and guest. A host talks to its own version only: kernel, initramfs and
+/// launcher come from one installation.
 inline constexpr std::int32_t kLinkVersion = 1;
 
 /// The names of the three virtio-serial ports, as the guest finds them in /sys/class/virtio-ports/*/name.
@@ -32,15 +32,15 @@ constexpr auto describe(const Hello*) {
 
 /// Verbs of an order.
 namespace verb {
-inline constexpr std::string_view start = "start";            ///< start a configured session
-inline constexpr std::string_view signal = "signal";          ///< a signal to a session's process, or to all of it
-inline constexpr std::string_view resize = "resize";          ///< window size of a session's terminal
-inline constexpr std::string_view hold = "hold-output";       ///< stop reading a session's output
-inline constexpr std::string_view release = "release-output"; ///< go on reading it
-inline constexpr std::string_view stats = "stats";            ///< answers with the keys of link::Stats
-inline constexpr std::string_view power_off = "power-off";    ///< orderly end of the machine
-inline constexpr std::string_view clock = "clock";            ///< set the wall clock
-inline constexpr std::string_view processes = "processes";    ///< answers with the process ids of a session
+inline constexpr std::string_view start = "start";       ///< start a configured session
+inline constexpr std::string_view signal = "signal";     ///< a signal to a session's process, or to all of it
+inline constexpr std::string_view resize = "resize";     ///< window size of a session's terminal
+inline constexpr std::string_view hold = "hold-output";  ///< stop reading a session's output
+inline constexpr std::string_view release = "release-output";  ///< go on reading it
+inline constexpr std::string_view stats = "stats";             ///< answers with the keys of link::Stats
+inline constexpr std::string_view power_off = "power-off";     ///< orderly end of the machine
+inline constexpr std::string_view clock = "clock";             ///< set the wall clock
+inline constexpr std::string_view processes = "processes";     ///< answers with the process ids of a session
 }  // namespace verb
 
 struct Order {
@@ -55,9 +55,9 @@ struct Order {
 
 constexpr auto describe(const Order*) {
   using namespace berth::describe;
-  return fields(field<&Order::verb>("Verb"), field<&Order::session>("Session"), field<&Order::signal>("Signal"),
-                field<&Order::whole_session>("WholeSession"), field<&Order::columns>("Columns"),
-                field<&Order::rows>("Rows"), field<&Order::time>("Time"));
+  return fields(field<&Order::verb>("Verb"), field<&Order::session>("Session"),
+                field<&Order::signal>("Signal"), field<&Order::whole_session>("WholeSession"),
+                field<&Order::columns>("Columns"), field<&Order::rows>("Rows"), field<&Order::time>("Time"));
 }
 
 /// Answer to verb::stats; bytes, nanoseconds and counts since the start of the container.

@@ -12,10 +12,10 @@
 namespace berth::link {
 
 enum class OutputKind : std::uint8_t {
-  open = 1,         ///< names the session that the number stands for from now on; the payload is its id
+  open = 1,  ///< names the session that the number stands for from now on; the payload is its id
   standard_output = 2,
   standard_error = 3,
-  end = 4,          ///< no more of this session: everything it wrote came before
+  end = 4,  ///< no more of this session: everything it wrote came before
 };
 
 /// One record of the output port; the byte-level format is in docs/output.md.
@@ -31,7 +31,8 @@ inline constexpr std::size_t kOutputPayloadLimit = 64u << 10;
 inline constexpr std::size_t kOutputHeaderSize = 16;
 
 /// A record's header. The payload follows it on the wire.
-std::string encode_output_header(OutputKind kind, std::uint16_t session, Nanoseconds time, std::size_t payload_size);
+std::string encode_output_header(OutputKind kind, std::uint16_t session, Nanoseconds time,
+                                 std::size_t payload_size);
 
 /// Cuts a byte stream into records, whatever the pieces it comes in. Memory is bounded by one record.
 class OutputParser {

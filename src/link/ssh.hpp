@@ -37,7 +37,8 @@ struct Request {
 };
 
 /// How the remote process ended (RFC 4254, 6.10).
-/// Keep it in a variable before passing it on: g++ 12 destroys an aggregate made inside a co_await expression twice.
+/// Keep it in a variable before passing it on: g++ 12 destroys an aggregate made inside a co_await expression
+/// twice.
 struct Exit {
   std::int32_t code = 0;
   std::string signal;  ///< name without SIG when a signal ended it
@@ -46,14 +47,16 @@ struct Exit {
 
 class Connection;
 
-/// One session channel. Belongs to the loop of its connection; every wait ends with an Error when that breaks.
+/// One session channel. Belongs to the loop of its connection; every wait ends with an Error when that
+/// breaks.
 class Channel {
  public:
   ~Channel();
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
-  /// At least one byte of the peer's data; 0 at its end. Unread data holds back the peer (the channel's window).
+  /// At least one byte of the peer's data; 0 at its end. Unread data holds back the peer (the channel's
+  /// window).
   Task<std::size_t> read_some(char* buffer, std::size_t size, bool error_stream = false);
   /// Waits for the peer's window.
   Task<> write_all(std::string_view bytes, bool error_stream = false);

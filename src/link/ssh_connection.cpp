@@ -27,6 +27,7 @@ Connection::Connection(const asio::any_io_executor& executor, UniqueFd stream)
   session_ = ssh_new();
   event_ = ssh_event_new();
   if (session_ == nullptr || event_ == nullptr) throw Error(Code::capacity, "no memory for an SSH session");
+  ssh_set_counters(session_, nullptr, &packets_);
 }
 
 Connection::~Connection() {
@@ -87,6 +88,12 @@ void Connection::kick() {
   poll_once();
 }
 
+void Connection::note_packets() {
+  if (packets_.in_packets == noted_packets_) return;
+  noted_packets_ = packets_.in_packets;
+  activity_.notify_all();
+}
+
 Task<> Connection::wait_activity() {
   if (broken_) throw broken_error();
   co_await activity_.wait();
@@ -96,6 +103,7 @@ Task<int> Connection::until_done(std::function<int()> step, int again, Milliseco
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (true) {
     const int result = step();
+    note_packets();
     if (result != again) co_return result;
     if (broken_) throw broken_error();
     if ((ssh_get_poll_flags(session_) & SSH_WRITE_PENDING) != 0) want_write_.notify_all();
@@ -140,6 +148,7 @@ Task<std::size_t> Channel::read_some(char* buffer, std::size_t size, bool error_
   const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(size, 1u << 20));
   while (true) {
     const int n = ssh_channel_read_nonblocking(state->channel, buffer, count, error_stream ? 1 : 0);
+    state->connection->note_packets();
     if (n > 0) {
       state->connection->kick();  // the window that this reading opened
       co_return static_cast<std::size_t>(n);
@@ -157,6 +166,7 @@ Task<> Channel::write_all(std::string_view bytes, bool error_stream) {
     const auto piece = static_cast<std::uint32_t>(std::min(bytes.size(), kWriteSize));
     const int n = error_stream ? ssh_channel_write_stderr(state->channel, bytes.data(), piece)
                                : ssh_channel_write(state->channel, bytes.data(), piece);
+    state->connection->note_packets();
     if (n < 0) throw state->connection->broken_error();
     bytes.remove_prefix(static_cast<std::size_t>(n));
     state->connection->kick();

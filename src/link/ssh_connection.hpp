@@ -29,9 +29,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void start();
   /// Lets libssh write what a call has queued.
   void kick();
+  /// After a call that may have handled packets itself: wakes who waits for what they brought.
+  void note_packets();
   /// Waits until libssh has worked: whatever was asked for may have come true.
   Task<> wait_activity();
-  /// Repeats `step` until it gives something else than `again`; throws when the connection breaks or the limit passes.
+  /// Repeats `step` until it gives something else than `again`; throws when the connection breaks or the
+  /// limit passes.
   Task<int> until_done(std::function<int()> step, int again, Milliseconds limit, std::string what);
 
   bool broken() const { return broken_; }
@@ -50,8 +53,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Event want_write_;
   ssh_session session_;
   ssh_event event_;
+  ssh_counter_struct packets_{};
+  std::uint64_t noted_packets_ = 0;
   bool broken_ = false;
-  bool writing_ = false;
 };
 
 struct Channel::State {

@@ -156,6 +156,35 @@ TEST_F(SshTest, CarriesALongStreamBothWaysAtOnce) {
   EXPECT_EQ(back, kSize);
 }
 
+TEST_F(SshTest, BothStreamsEndForTheirTwoReaders) {
+  int ended = 0;
+  run(
+      [](std::shared_ptr<Channel> channel, Request) -> Task<> {
+        co_await channel->write_all("out");
+        const Exit status{3, {}, false};
+        co_await channel->send_exit(status);
+      },
+      [&](Client& client) -> Task<> {
+        for (int i = 0; i < 50; ++i) {
+          const std::shared_ptr<Channel> channel = co_await client.open(kShell, kLimit);
+          Event error_ended(loop_.get_executor());
+          bool done = false;
+          spawn_detached(loop_.get_executor(), "errors",
+                         [](std::shared_ptr<Channel> from, bool& over, Event& event) -> Task<> {
+                           co_await read_to_end(*from, true);
+                           over = true;
+                           event.notify_all();
+                         }(channel, done, error_ended));
+          EXPECT_EQ(co_await read_to_end(*channel), "out");
+          while (!done) co_await error_ended.wait();
+          while (!channel->exit() && !channel->closed()) co_await channel->wait_change();
+          EXPECT_TRUE(channel->exit());
+          ++ended;
+        }
+      });
+  EXPECT_EQ(ended, 50);
+}
+
 TEST_F(SshTest, AReaderThatDoesNotReadHoldsBackItsWriterOnly) {
   std::size_t sent = 0;
   run(

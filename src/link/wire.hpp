@@ -26,8 +26,12 @@ Number get(const char* at) {
   return value;
 }
 
-inline void put_u32(char* at, std::uint32_t value) { put(at, value); }
-inline std::uint32_t get_u32(const char* at) { return get<std::uint32_t>(at); }
+inline void put_u32(char* at, std::uint32_t value) {
+  put(at, value);
+}
+inline std::uint32_t get_u32(const char* at) {
+  return get<std::uint32_t>(at);
+}
 
 class Writer {
  public:
