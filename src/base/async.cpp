@@ -118,15 +118,30 @@ Task<> sleep_for(Milliseconds duration) {
   co_await timer.async_wait(asio::use_awaitable);
 }
 
+namespace {
+
+/// What the task threw, as a value: operator|| takes a failure for "not yet" and would wait for the timer.
+Task<std::exception_ptr> outcome_of(Task<> task) {
+  try {
+    co_await std::move(task);
+  } catch (...) {
+    co_return std::current_exception();
+  }
+  co_return nullptr;
+}
+
+}  // namespace
+
 Task<> with_deadline(Milliseconds limit, std::string what, Task<> task) {
   using namespace asio::experimental::awaitable_operators;
   asio::steady_timer timer(co_await asio::this_coro::executor, limit);
   error_code ignored;
-  const auto winner =
-      co_await (std::move(task) || timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored)));
+  const auto winner = co_await (outcome_of(std::move(task)) ||
+                                timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored)));
   if (winner.index() == 1) {
     throw Error(Code::timeout, "{} took longer than {} ms", what, limit.count());
   }
+  if (std::get<0>(winner)) std::rethrow_exception(std::get<0>(winner));
 }
 
 Task<ExitStatus> wait_exit(Process& process) {

@@ -53,7 +53,12 @@ extraconfig::Pairs Guest::State::handle(link::Document document) {
       return {};
     }
     case link::DocumentKind::report:
-      callbacks.on_report(extraconfig::filter(document.keys.changed, describe::scope::read_write));
+      try {
+        callbacks.on_report(extraconfig::filter(document.keys.changed, describe::scope::read_write));
+      } catch (const std::exception& error) {
+        log::warning("a report of the guest was refused: {}", error.what());
+        throw;
+      }
       return {};
     default:
       throw Error(Code::unsupported, "a guest cannot send this kind of document");

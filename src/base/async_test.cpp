@@ -1,0 +1,126 @@
+#include "base/async.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include "base/error.hpp"
+#include "base/io.hpp"
+
+namespace berth {
+namespace {
+
+constexpr Milliseconds kLong{600'000};
+
+class AsyncTest : public testing::Test {
+ protected:
+  /// Runs the coroutine; what it throws is thrown here. Fails when it does not end by itself.
+  void run(Task<> task) {
+    std::exception_ptr failure;
+    bool ended = false;
+    asio::co_spawn(loop, std::move(task), [&](std::exception_ptr thrown) {
+      failure = thrown;
+      ended = true;
+    });
+    loop.run_for(std::chrono::seconds(30));
+    ASSERT_TRUE(ended);
+    if (failure) std::rethrow_exception(failure);
+  }
+
+  asio::io_context loop;
+};
+
+Task<> fail() {
+  throw Error(Code::wrong_state, "not now");
+  co_return;
+}
+
+TEST_F(AsyncTest, ADeadlineDoesNotHoldBackAFailure) {
+  try {
+    run(with_deadline(kLong, "failing", fail()));
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Code::wrong_state);
+  }
+}
+
+TEST_F(AsyncTest, ADeadlineEndsATask) {
+  try {
+    run(with_deadline(Milliseconds(10), "sleeping", sleep_for(kLong)));
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Code::timeout);
+    EXPECT_EQ(error.message(), "sleeping took longer than 10 ms");
+  }
+}
+
+TEST_F(AsyncTest, ATaskInTimeIsJustThat) {
+  EXPECT_NO_THROW(run(with_deadline(kLong, "sleeping", sleep_for(Milliseconds(1)))));
+}
+
+TEST_F(AsyncTest, AnEventWakesAllThatWait) {
+  Event event(loop.get_executor());
+  int woken = 0;
+  for (int i = 0; i < 3; ++i) {
+    spawn_detached(loop.get_executor(), "waiter", [](Event& waited, int& count) -> Task<> {
+      co_await waited.wait();
+      ++count;
+    }(event, woken));
+  }
+  run([](Event& notified) -> Task<> {
+    co_await sleep_for(Milliseconds(1));
+    notified.notify_all();
+    EXPECT_FALSE(co_await notified.wait_for(Milliseconds(10)));
+  }(event));
+  EXPECT_EQ(woken, 3);
+}
+
+TEST_F(AsyncTest, AStreamCarriesBytesAndItsEnd) {
+  auto [a, b] = make_socket_pair();
+  Stream writer(loop.get_executor(), std::move(a));
+  Stream reader(loop.get_executor(), std::move(b));
+  std::size_t received = 0;
+  constexpr std::size_t kSize = 1u << 20;
+  spawn_detached(loop.get_executor(), "writer", [](Stream& to) -> Task<> {
+    co_await to.write_all(std::string(kSize, 'x'));
+    to.close();
+  }(writer));
+  run([](Stream& from, std::size_t& count) -> Task<> {
+    char buffer[4096];
+    while (const std::size_t n = co_await from.read_some(buffer, sizeof buffer)) count += n;
+  }(reader, received));
+  EXPECT_EQ(received, kSize);
+}
+
+TEST_F(AsyncTest, ACancelledReadIsRecognised) {
+  auto [a, b] = make_socket_pair();
+  Stream stream(loop.get_executor(), std::move(a));
+  spawn_detached(loop.get_executor(), "canceller", [](Stream& cancelled) -> Task<> {
+    co_await sleep_for(Milliseconds(1));
+    cancelled.cancel();
+  }(stream));
+  try {
+    run([](Stream& from) -> Task<> {
+      char buffer[16];
+      co_await from.read_some(buffer, sizeof buffer);
+    }(stream));
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_TRUE(is_cancelled(error));
+  }
+}
+
+TEST_F(AsyncTest, AChildsEndIsSeen) {
+  ProcessSpec spec;
+  spec.program = "sh";
+  spec.arguments = {"-c", "exit 7"};
+  Process child = Process::spawn(spec);
+  run([](Process& waited) -> Task<> {
+    const ExitStatus status = co_await wait_exit(waited);
+    EXPECT_EQ(status.code, 7);
+  }(child));
+}
+
+}  // namespace
+}  // namespace berth
