@@ -138,6 +138,8 @@ std::unique_ptr<Channel> Connection::make_channel(ssh_channel channel) {
 Channel::Channel(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
 Channel::~Channel() {
+  // libssh keeps a freed channel until the peer has closed it too.
+  if (state_->callbacks) ssh_remove_channel_callbacks(state_->channel, state_->callbacks.get());
   if (state_->connection->broken()) return;  // the session frees what is left of its channels
   ssh_channel_free(state_->channel);
   state_->connection->kick();
