@@ -47,7 +47,7 @@ lz4 -q -l -c "$work/full.cpio" >"$work/full.cpio.lz4" || true
 truncate -s 64M "$work/disk"
 
 base="console=ttyS0 quiet panic=-1"
-chosen="$base 8250.nr_uarts=1 random.trust_cpu=on cryptomgr.notests no_timer_check tsc=reliable nokaslr mitigations=off"
+chosen="$base 8250.nr_uarts=1 random.trust_cpu=on cryptomgr.notests no_timer_check tsc=reliable mitigations=off"
 single="no_timer_check tsc=reliable nokaslr 8250.nr_uarts=1 cryptomgr.notests random.trust_cpu=on i8042.noaux i8042.nokbd
   i8042.nopnp i8042.noprobe mitigations=off audit=0 lsm=landlock,yama,bpf noreplace-smp rcupdate.rcu_expedited=1
   initcall_blacklist=init_kprobe_trace initcall_blacklist=acpi_init"
@@ -123,7 +123,7 @@ run() {  # NAME -> seconds of wall time, user and system
       -device "virtio-serial-pci$modern$ports" -chardev "file,id=p0,path=$work/port" \
       -device virtserialport,chardev=p0,name=berth.control "${others[@]}" \
       2>"$work/errors"; } 2>&1 || true
-  grep -q hello "$work/port" || echo "failed: $(tail -1 "$work/console" "$work/errors" | tr '\n\r' '  ')" >&2
+  grep -q hello "$work/port" || echo "failed: $name: $(tail -n 3 "$work/console" | tr '\n\r' '  ') $(cat "$work/errors")" >&2
   : >"$work/port"
 }
 

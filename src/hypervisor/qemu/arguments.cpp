@@ -32,7 +32,7 @@ constexpr int kFirstPrivilegedFree = 1024;          // net.ipv4.ip_unprivileged_
 constexpr std::string_view kMachine =
     "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,smm=off,dump-guest-core=off,mem-merge=off";
 constexpr std::string_view kTcg = "tcg,tb-size=64";
-constexpr std::string_view kTcgCpu = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq,+rdrand,+rdseed";
+constexpr std::string_view kTcgCpu = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq,+rdrand";
 constexpr std::string_view kSandbox =
     "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
@@ -147,10 +147,10 @@ void add_machine(CommandLine& line, const MachineSpec& spec) {
 }
 
 /// QEMU opens these by path only; the link in /proc leads to the open file whatever folder it is in.
-void add_kernel(CommandLine& line, const MachineSpec& spec, const Channels& channels) {
+void add_kernel(CommandLine& line, const MachineSpec& spec, const Channels& channels, const HostFacts& host) {
   line.add("-kernel", fmt::format("/proc/self/fd/{}", line.pass(channels.kernel)));
   line.add("-initrd", fmt::format("/proc/self/fd/{}", line.pass(channels.initramfs)));
-  line.add("-append", kernel_command_line(spec));
+  line.add("-append", kernel_command_line(spec, host));
 }
 
 void add_channel(CommandLine& line, std::string_view id, int fd) {
@@ -234,15 +234,20 @@ std::string forward_rule(const PortForward& forward) {
   return fmt::format("{}-:{}", forward_key(forward), forward.guest_port);
 }
 
-std::string kernel_command_line(const MachineSpec& spec) {
+std::string kernel_command_line(const MachineSpec& spec, const HostFacts& host) {
   std::string line(kKernelArguments);
-  if (spec.accelerator == Accelerator::tcg) line.append(" ").append(kTcgKernelArguments);
+  if (spec.accelerator == Accelerator::tcg) {
+    line.append(" ").append(kTcgKernelArguments);
+    // The guest reads the host's counter. A busy host makes the guest's own measurement of its rate wrong,
+    // and with it the guest's clock: seconds that last too short or for ever were both seen.
+    if (host.tsc_khz != 0) line += fmt::format(" tsc_early_khz={}", host.tsc_khz);
+  }
   if (!spec.kernel_arguments.empty()) line.append(" ").append(spec.kernel_arguments);
   return line;
 }
 
 ProcessSpec make_process_spec(const MachineSpec& spec, const std::filesystem::path& program,
-                              const Channels& channels, std::optional<gid_t> kvm_group) {
+                              const Channels& channels, const HostFacts& host) {
   check_spec(spec);
   ProcessSpec process;
   process.program = program;
@@ -252,11 +257,11 @@ ProcessSpec make_process_spec(const MachineSpec& spec, const std::filesystem::pa
   process.new_session = true;
   process.parent_death_signal = SIGKILL;
   process.no_new_privileges = true;
-  if (spec.credentials) process.credentials = complete_credentials(spec, kvm_group);
+  if (spec.credentials) process.credentials = complete_credentials(spec, host.kvm_group);
 
   CommandLine line(process);
   add_machine(line, spec);
-  add_kernel(line, spec, channels);
+  add_kernel(line, spec, channels, host);
   add_channels(line, channels);
   line.add("-device", "pvpanic-pci");
   line.add("-device", "virtio-rng-pci,disable-legacy=on");

@@ -2,11 +2,11 @@
 
 #include <array>
 #include <filesystem>
-#include <optional>
 #include <string>
 
 #include "base/process.hpp"
 #include "hypervisor/hypervisor.hpp"
+#include "hypervisor/qemu/host.hpp"
 
 namespace berth::hypervisor::qemu {
 
@@ -24,10 +24,10 @@ struct Channels {
 /// The command line of a machine that stands still until QMP's `cont`; MachineSpec::kernel and initramfs are
 /// not used. `kvm_group` is the group of /dev/kvm. Throws Code::invalid_argument for a spec that cannot be.
 ProcessSpec make_process_spec(const MachineSpec& spec, const std::filesystem::path& program,
-                              const Channels& channels, std::optional<gid_t> kvm_group = std::nullopt);
+                              const Channels& channels, const HostFacts& host);
 
 /// What the guest kernel is told.
-std::string kernel_command_line(const MachineSpec& spec);
+std::string kernel_command_line(const MachineSpec& spec, const HostFacts& host);
 
 /// How QEMU's user network names a forward: "tcp:127.0.0.1:8080-:80". Throws invalid-argument, unsupported.
 std::string forward_rule(const PortForward& forward);

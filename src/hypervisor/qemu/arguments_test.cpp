@@ -20,6 +20,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::Pair;
 
+constexpr HostFacts kHost{gid_t{105}, 2500000};
 constexpr Channels kChannels{10, 11, {12, 13, 14}, 15, 16, 17};
 
 MachineSpec plain_spec() {
@@ -29,7 +30,7 @@ MachineSpec plain_spec() {
 }
 
 ProcessSpec process_for(const MachineSpec& spec) {
-  return make_process_spec(spec, "/usr/bin/qemu-system-x86_64", kChannels, gid_t{105});
+  return make_process_spec(spec, "/usr/bin/qemu-system-x86_64", kChannels, kHost);
 }
 
 /// The values of every `option`.
@@ -78,11 +79,11 @@ TEST(Arguments, PassEveryChannelByItsNumber) {
 TEST(Arguments, ChooseTheAccelerator) {
   MachineSpec spec = plain_spec();
   EXPECT_THAT(values(process_for(spec), "-accel"), ElementsAre(HasSubstr("tcg,")));
-  EXPECT_THAT(kernel_command_line(spec), HasSubstr("mitigations=off"));
+  EXPECT_THAT(kernel_command_line(spec, kHost), HasSubstr("mitigations=off tsc_early_khz=2500000"));
   spec.accelerator = Accelerator::kvm;
   EXPECT_THAT(values(process_for(spec), "-accel"), ElementsAre("kvm"));
   EXPECT_THAT(values(process_for(spec), "-cpu"), ElementsAre("host"));
-  EXPECT_THAT(kernel_command_line(spec), Not(HasSubstr("mitigations")));
+  EXPECT_THAT(kernel_command_line(spec, kHost), AllOf(Not(HasSubstr("mitigations")), Not(HasSubstr("tsc"))));
 }
 
 TEST(Arguments, RoundMemoryUp) {

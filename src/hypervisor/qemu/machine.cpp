@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -18,6 +17,7 @@
 #include "base/io.hpp"
 #include "base/log.hpp"
 #include "hypervisor/qemu/arguments.hpp"
+#include "hypervisor/qemu/host.hpp"
 #include "hypervisor/qemu/outcome.hpp"
 #include "hypervisor/qemu/qmp.hpp"
 #include "hypervisor/qemu/statistics.hpp"
@@ -34,13 +34,6 @@ constexpr Milliseconds kDrainLimit{1'000};
 /// From SIGKILL to the process being gone: its memory is torn down in between.
 constexpr Milliseconds kKillLimit{10'000};
 constexpr std::size_t kErrorTail = 4096;
-
-/// The group that may open /dev/kvm.
-std::optional<gid_t> kvm_group() {
-  struct stat status {};
-  if (::stat("/dev/kvm", &status) != 0) return std::nullopt;
-  return status.st_gid;
-}
 
 /// The host's ends of what QEMU is given.
 struct HostEnds {
@@ -247,7 +240,7 @@ std::shared_ptr<QemuMachine::State> spawn(const asio::any_io_executor& executor,
   ends.standard_error = std::move(error_read);
   channels.kernel = open_for_qemu(spec.kernel, owned);
   channels.initramfs = open_for_qemu(spec.initramfs, owned);
-  Process process = Process::spawn(make_process_spec(spec, program, channels, kvm_group()));
+  Process process = Process::spawn(make_process_spec(spec, program, channels, host_facts()));
   return std::make_shared<QemuMachine::State>(executor, std::move(process), std::move(ends), spec.disks);
 }
 

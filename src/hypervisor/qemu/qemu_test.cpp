@@ -114,7 +114,7 @@ TEST_F(QemuTest, CountsCpuTimeAndMemory) {
   run_task([this]() -> Task<> {
     const auto machine = co_await fixture_.start(MachineSpec());
     Stream control(co_await asio::this_coro::executor, machine->take_port(Port::control));
-    co_await read_line(control);
+    co_await wait_hello(*machine, control);
     const MachineStatistics statistics = co_await machine->statistics();
     EXPECT_GT(statistics.cpu_time, Milliseconds(100));
     EXPECT_GT(statistics.resident_bytes, std::uint64_t{20} << 20);
@@ -131,7 +131,7 @@ TEST_F(QemuTest, ForwardsReachTheGuest) {
     const auto executor = co_await asio::this_coro::executor;
     const auto machine = co_await fixture_.start(spec);
     Stream control(executor, machine->take_port(Port::control));
-    co_await read_line(control);
+    co_await wait_hello(*machine, control);
     co_await control.write_all("serve 80\n");
     EXPECT_EQ(co_await read_line(control), "serving");
     UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -180,7 +180,7 @@ TEST_F(QemuTest, RunsAsAnotherUser) {
     EXPECT_THAT(status, HasSubstr("CapEff:\t0000000000000000"));
     EXPECT_THAT(status, HasSubstr("Seccomp:\t2"));
     Stream control(co_await asio::this_coro::executor, machine->take_port(Port::control));
-    EXPECT_EQ(co_await read_line(control), "hello") << machine->console_tail();
+    co_await wait_hello(*machine, control);
     co_await control.write_all("write scratch\n");
     EXPECT_EQ(co_await read_line(control), "written");
   });

@@ -33,7 +33,7 @@ class MachineContract : public ::testing::Test {
     run_task([&]() -> Task<> {
       const auto machine = co_await fixture_.start(std::move(spec));
       Stream control(co_await asio::this_coro::executor, machine->take_port(Port::control));
-      EXPECT_EQ(co_await read_line(control), "hello");
+      co_await wait_hello(*machine, control);
       co_await body(*machine, control);
     });
   }

@@ -63,6 +63,17 @@ inline Task<std::string> read_line(Stream& stream) {
   co_return line;
 }
 
+/// Waits for the guest of testing/main.cpp to be up.
+inline Task<> wait_hello(const Machine& machine, Stream& control) {
+  try {
+    const std::string line = co_await read_line(control);
+    EXPECT_EQ(line, "hello");
+  } catch (const Error&) {
+    ADD_FAILURE() << "the guest's console:\n" << machine.console_tail();
+    throw;
+  }
+}
+
 template <typename T>
 Task<> discard(Task<T> task) {
   co_await std::move(task);
