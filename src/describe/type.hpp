@@ -245,7 +245,4 @@ class VariantType : public Type {
   virtual void* emplace(void* value, std::size_t index) const = 0;
 };
 
-/// Whether the value is what a new object has, down to empty lists.
-bool is_default(const Type& type, const void* value);
-
 }  // namespace berth::describe
