@@ -1,0 +1,360 @@
+#include "launcher/launcher.hpp"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include "base/error.hpp"
+#include "base/ids.hpp"
+#include "base/io.hpp"
+#include "extraconfig/codec.hpp"
+#include "hypervisor/fake/fake.hpp"
+#include "launcher/cleanup.hpp"
+
+namespace berth::launcher {
+namespace {
+
+using hypervisor::FakeGuest;
+using hypervisor::Port;
+
+constexpr Milliseconds kLimit{20'000};
+
+/// A tether made of lines of a test: it says hello, takes the configuration, and does what it is told to.
+class ScriptedTether {
+ public:
+  explicit ScriptedTether(std::shared_ptr<FakeGuest> guest)
+      : guest_(std::move(guest)),
+        control_(guest_->executor(), guest_->take_port(Port::control)),
+        output_(guest_->executor(), guest_->take_port(Port::output)) {}
+
+  Task<> serve() {
+    co_await control_.serve([this](link::Document document) { return handle(std::move(document)); });
+  }
+  Task<> say_hello() {
+    extraconfig::Difference keys;
+    keys.changed = extraconfig::encode(link::Hello());
+    co_await control_.send(link::DocumentKind::hello, std::move(keys), kLimit);
+  }
+  Task<> report(std::function<void(config::SessionConfig&)> change) {
+    const extraconfig::Pairs before = extraconfig::encode(config_);
+    change(config_.sessions.begin()->second);
+    co_await report_difference(extraconfig::diff(before, extraconfig::encode(config_)));
+  }
+  Task<> report_difference(extraconfig::Difference keys) {
+    co_await control_.send(link::DocumentKind::report, std::move(keys), kLimit);
+  }
+  Task<> write(link::OutputKind kind, std::string payload) {
+    const std::string record = link::encode_output_header(kind, 1, Nanoseconds(1), payload.size()) + payload;
+    co_await output_.write_all(record);
+  }
+  Task<> start_session() {
+    co_await report([](config::SessionConfig& session) { session.started = "true"; });
+    co_await write(link::OutputKind::open, config_.sessions.begin()->first);
+  }
+  Task<> end_session(int code, int signal = 0) {
+    co_await write(link::OutputKind::end, "");
+    co_await report([&](config::SessionConfig& session) {
+      session.exit_status = code;
+      session.signal = signal;
+      session.detail.stop_time = 1;
+    });
+  }
+
+  std::function<Task<>(ScriptedTether&)> on_config;
+  std::vector<link::Order> orders;
+  config::ExecutorConfig config_;
+
+ private:
+  Task<extraconfig::Pairs> handle(link::Document document) {
+    if (document.kind == link::DocumentKind::config) {
+      extraconfig::apply(document.keys, pairs_);
+      extraconfig::decode(pairs_, config_);
+      const bool first = !configured_;
+      configured_ = true;
+      if (first && on_config) spawn_detached(guest_->executor(), "script", on_config(*this));
+    } else {
+      link::Order order;
+      extraconfig::decode(document.keys.changed, order);
+      if (order.verb == link::verb::power_off) guest_->power_off();
+      orders.push_back(std::move(order));
+    }
+    co_return extraconfig::Pairs{};
+  }
+
+  std::shared_ptr<FakeGuest> guest_;
+  link::ControlChannel control_;
+  Stream output_;
+  extraconfig::Pairs pairs_;
+  bool configured_ = false;
+};
+
+class LauncherTest : public testing::Test {
+ protected:
+  LauncherTest() : folder_("/tmp", "berth-launcher-test-") {
+    ::signal(SIGPIPE, SIG_IGN);
+    paths_.data = folder_.path() / "data";
+    paths_.runtime = folder_.path() / "run";
+    for (const char* name : {"pods", "locks"}) make_directories(paths_.data / name);
+    store_ = std::make_unique<record::Store>(paths_.database());
+    id_ = new_id();
+    record::Pod pod;
+    pod.executor.common.id = id_;
+    pod.executor.common.name = "test";
+    config::SessionConfig session;
+    session.common.id = id_;
+    session.cmd.path = "true";
+    pod.executor.sessions.emplace(id_, session);
+    pod.host.network = "none";
+    pod.host.memory_bytes = std::uint64_t{256} << 20;
+    pod_ = pod;
+    hypervisor_.on_start = [this](std::shared_ptr<FakeGuest> guest) {
+      guest_ = guest;
+      tether_ = std::make_shared<ScriptedTether>(std::move(guest));
+      tether_->on_config = script_;
+      spawn_detached(loop_.get_executor(), "tether", serve_tether(tether_));
+      if (!silent_) spawn_detached(loop_.get_executor(), "tether", greet(tether_));
+    };
+  }
+
+  static Task<> serve_tether(std::shared_ptr<ScriptedTether> tether) { co_await tether->serve(); }
+  static Task<> greet(std::shared_ptr<ScriptedTether> tether) { co_await tether->say_hello(); }
+
+  void make_launcher() {
+    store_->create(pod_);
+    store_->set_intent(id_, record::Intent::none);
+    make_directories(paths_.pod(id_));
+    write_file_atomically(paths_.pod(id_) / "scratch.img", "");
+    write_file_atomically(folder_.path() / "image", "");
+    Launcher::Settings settings;
+    settings.paths = paths_;
+    settings.id = id_;
+    settings.image = folder_.path() / "image";
+    settings.boot_limit = boot_limit_;
+    launcher_ = std::make_unique<Launcher>(loop_.get_executor(), hypervisor_, *store_, clock_,
+                                           FileLock::acquire(paths_.pod_lock(id_), kLimit, "the pod"), settings);
+  }
+
+  /// A client that collects everything until its last frame.
+  void attach_client() {
+    auto [client_end, launcher_end] = make_socket_pair();
+    const auto subscriber = std::make_shared<Subscriber>(loop_.get_executor(), std::move(launcher_end), "", SlowReader::wait);
+    spawn_detached(loop_.get_executor(), "attach", attach(*launcher_, subscriber));
+    client_ = std::make_unique<Stream>(loop_.get_executor(), std::move(client_end));
+    if (reading_) spawn_detached(loop_.get_executor(), "client", collect());
+  }
+  static Task<> attach(Launcher& launcher, std::shared_ptr<Subscriber> subscriber) {
+    co_await launcher.attach(subscriber, false);
+  }
+  Task<> collect() {
+    FrameParser parser;
+    std::string buffer(65536, '\0');
+    while (const std::size_t n = co_await client_->read_some(buffer.data(), buffer.size())) {
+      parser.feed(std::string_view(buffer).substr(0, n), [&](Frame&& frame) {
+        if (frame.kind == FrameKind::exit) client_exit_ = decode_exit(frame.payload);
+        if (frame.kind == FrameKind::standard_output) client_output_ += frame.payload;
+      });
+    }
+  }
+
+  void run() {
+    bool ended = false;
+    asio::co_spawn(loop_, launcher_->run(), [&](std::exception_ptr failure) {
+      ended = true;
+      if (failure) std::rethrow_exception(failure);
+    });
+    loop_.run_for(std::chrono::seconds(40));
+    ASSERT_TRUE(ended);
+  }
+
+  asio::io_context loop_;
+  TempDir folder_;
+  Paths paths_;
+  ManualClock clock_{Nanoseconds(1'000'000'000)};
+  std::unique_ptr<record::Store> store_;
+  std::string id_;
+  record::Pod pod_;
+  hypervisor::FakeHypervisor hypervisor_;
+  std::shared_ptr<FakeGuest> guest_;
+  std::shared_ptr<ScriptedTether> tether_;
+  std::function<Task<>(ScriptedTether&)> script_;
+  bool silent_ = false;
+  bool reading_ = true;
+  Milliseconds boot_limit_{20'000};
+  std::unique_ptr<Launcher> launcher_;
+  std::unique_ptr<Stream> client_;
+  std::string client_output_;
+  std::optional<Exit> client_exit_;
+};
+
+TEST_F(LauncherTest, ARunGoesFromStartToARecordedEnd) {
+  script_ = [](ScriptedTether& tether) -> Task<> {
+    co_await tether.start_session();
+    co_await tether.write(link::OutputKind::standard_output, "hello\n");
+    co_await tether.end_session(7);
+  };
+  make_launcher();
+  attach_client();
+  run();
+  ASSERT_TRUE(client_exit_);
+  EXPECT_EQ(client_exit_->code, 7);
+  EXPECT_EQ(client_output_, "hello\n");
+  const record::Pod pod = store_->get("test");
+  EXPECT_EQ(pod.host.status, record::Status::exited);
+  EXPECT_EQ(pod.host.exit_code, 7);
+  EXPECT_EQ(pod.host.machine.pid, 0);
+  EXPECT_TRUE(FileLock::try_acquire(paths_.pod_lock(id_))) << "the lock is still held";
+  ASSERT_FALSE(tether_->orders.empty());
+  EXPECT_EQ(tether_->orders.back().verb, link::verb::power_off);
+  std::string logged;
+  LogReader(paths_.pod(id_), {}).read([&](const LogEntry& entry) { logged += entry.bytes; });
+  EXPECT_EQ(logged, "hello\n");
+}
+
+TEST_F(LauncherTest, TheGuestSeesNoHiddenKeyAndItsKeysAreNotStored) {
+  script_ = [](ScriptedTether& tether) -> Task<> {
+    co_await tether.start_session();
+    co_await tether.end_session(0);
+  };
+  pod_.executor.annotations["secret"] = "for the host only";
+  make_launcher();
+  run();
+  EXPECT_TRUE(tether_->config_.annotations.empty());
+  EXPECT_TRUE(tether_->config_.common.name.empty());
+  EXPECT_FALSE(tether_->config_.key.data.empty());
+  EXPECT_FALSE(tether_->config_.entropy.data.empty());
+  EXPECT_TRUE(store_->get("test").executor.key.data.empty());
+}
+
+TEST_F(LauncherTest, ACommandThatCannotRunIsTheClientsExit) {
+  script_ = [](ScriptedTether& tether) -> Task<> {
+    co_await tether.report([](config::SessionConfig& session) { session.started = "not-found: exec: \"x\": no such file"; });
+  };
+  make_launcher();
+  attach_client();
+  run();
+  ASSERT_TRUE(client_exit_);
+  EXPECT_EQ(client_exit_->code, 127);
+  EXPECT_EQ(client_exit_->error, "exec: \"x\": no such file");
+  EXPECT_EQ(store_->get("test").host.status, record::Status::created);
+}
+
+TEST_F(LauncherTest, WhatRunMadeAndNeverStartedGoesAway) {
+  pod_.host.remove_unless_started = true;
+  script_ = [](ScriptedTether& tether) -> Task<> {
+    co_await tether.report([](config::SessionConfig& session) { session.started = "not-executable: no"; });
+  };
+  make_launcher();
+  run();
+  EXPECT_FALSE(store_->find(id_));
+  EXPECT_FALSE(std::filesystem::exists(paths_.pod(id_)));
+  EXPECT_FALSE(std::filesystem::exists(paths_.pod_lock(id_)));
+}
+
+TEST_F(LauncherTest, APanicIsReportedAsWhatItIs) {
+  script_ = [this](ScriptedTether& tether) -> Task<> {
+    co_await tether.start_session();
+    guest_->panic("out of patience");
+  };
+  make_launcher();
+  attach_client();
+  run();
+  ASSERT_TRUE(client_exit_);
+  EXPECT_EQ(client_exit_->code, 125);
+  EXPECT_NE(client_exit_->error.find("panic"), std::string::npos) << client_exit_->error;
+  EXPECT_EQ(store_->get("test").host.status, record::Status::exited);
+}
+
+TEST_F(LauncherTest, ASilentMachineIsGivenUp) {
+  silent_ = true;
+  boot_limit_ = Milliseconds(50);
+  make_launcher();
+  attach_client();
+  run();
+  ASSERT_TRUE(client_exit_);
+  EXPECT_EQ(client_exit_->code, 125);
+  EXPECT_FALSE(guest_->running());
+}
+
+TEST_F(LauncherTest, AMachineThatCannotStartIsAnError) {
+  hypervisor_.fail_next_start(Error(Code::already_exists, "port 80 is taken"));
+  make_launcher();
+  attach_client();
+  run();
+  ASSERT_TRUE(client_exit_);
+  EXPECT_EQ(client_exit_->error, "port 80 is taken");
+}
+
+TEST_F(LauncherTest, AHostileReportChangesNothingElse) {
+  std::optional<Error> refused;
+  script_ = [&](ScriptedTether& tether) -> Task<> {
+    co_await tether.start_session();
+    extraconfig::Difference keys;
+    // Read-only for a guest, hidden, of another session, and nonsense.
+    keys.changed = {{"guestinfo.vice./hostname", "evil"},
+                    {"host/status", "removing"},
+                    {"common/name", "evil"},
+                    {"guestinfo.vice..sessions|other.started", "true"}};
+    co_await tether.report_difference(keys);
+    keys.changed = {{"guestinfo.vice..sessions|" + tether.config_.sessions.begin()->first + ".status", "no number"}};
+    try {
+      co_await tether.report_difference(keys);
+    } catch (const Error& error) {
+      refused = error;
+    }
+    co_await tether.end_session(0);
+  };
+  make_launcher();
+  run();
+  const record::Pod pod = store_->get("test");
+  EXPECT_EQ(pod.executor.hostname, "");
+  EXPECT_EQ(pod.executor.sessions.size(), 1u);
+  EXPECT_EQ(pod.host.status, record::Status::exited);
+  EXPECT_TRUE(refused);
+}
+
+TEST_F(LauncherTest, AClientThatDoesNotReadHoldsBackTheSessionOnly) {
+  reading_ = false;
+  script_ = [this](ScriptedTether& tether) -> Task<> {
+    co_await tether.start_session();
+    const auto has_order = [&](std::string_view verb) {
+      for (const link::Order& order : tether.orders) {
+        if (order.verb == verb) return true;
+      }
+      return false;
+    };
+    for (int i = 0; i < 64 && !has_order(link::verb::hold); ++i) {
+      co_await tether.write(link::OutputKind::standard_output, std::string(link::kOutputPayloadLimit, 'x'));
+      co_await sleep_for(Milliseconds(5));
+    }
+    EXPECT_TRUE(has_order(link::verb::hold));
+    EXPECT_FALSE(has_order(link::verb::release));
+    spawn_detached(loop_.get_executor(), "client", collect());
+    for (int i = 0; i < 1000 && !has_order(link::verb::release); ++i) co_await sleep_for(Milliseconds(5));
+    EXPECT_TRUE(has_order(link::verb::release));
+    co_await tether.end_session(0);
+  };
+  make_launcher();
+  attach_client();
+  run();
+  EXPECT_GT(client_output_.size(), Subscriber::kHighWater);
+  EXPECT_EQ(client_output_.size() % link::kOutputPayloadLimit, 0u);
+}
+
+TEST_F(LauncherTest, ALostLauncherIsMadeGood) {
+  store_->create(pod_);
+  store_->set_intent(id_, record::Intent::none);
+  make_directories(paths_.pod(id_));
+  make_directories(paths_.pod_runtime(id_));
+  store_->update(id_, [](record::Pod& pod) { pod.host.status = record::Status::running; });
+  FileLock lock = FileLock::acquire(paths_.pod_lock(id_), kLimit, "the pod");
+  EXPECT_TRUE(recover_pod(*store_, paths_, id_, lock, clock_));
+  const record::Pod pod = store_->get("test");
+  EXPECT_EQ(pod.host.status, record::Status::exited);
+  EXPECT_EQ(pod.host.exit_code, 255);
+  EXPECT_FALSE(std::filesystem::exists(paths_.pod_runtime(id_)));
+}
+
+}  // namespace
+}  // namespace berth::launcher
