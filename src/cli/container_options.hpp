@@ -44,8 +44,9 @@ void declare(ContainerOptions& options, Parser& parser);
 /// Their meaning; the image as it was typed. Throws invalid-argument, and what reading an --env-file throws.
 engine::CreateOptions parse(const ContainerOptions& options);
 
-/// Makes the container, pulling its image when the options say so.
-record::Pod create_container(Context& context, const ContainerOptions& options);
+/// Makes the container, pulling its image when the options say so. `to_run`: it goes away if its process
+/// never runs.
+record::Pod create_container(Context& context, const ContainerOptions& options, bool to_run);
 
 /// "PATH[:OPTIONS]" of --tmpfs. Throws invalid-argument.
 std::pair<std::string, std::string> parse_tmpfs(std::string_view text);

@@ -7,7 +7,10 @@
 namespace berth::cli {
 
 engine::Engine& Context::engine() {
-  if (!engine_) engine_ = std::make_unique<engine::Engine>(paths_);
+  if (!engine_) {
+    engine_ = std::make_unique<engine::Engine>(paths_);
+    engine_->on_notice = [](std::string_view line) { print_error(line); };
+  }
   return *engine_;
 }
 
@@ -28,6 +31,17 @@ void print_error(std::string_view message) {
   std::fflush(stdout);
   const std::string line = "berth: " + printable(message) + "\n";
   std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+std::function<bool(int)> signals_for(Context& context, std::string id) {
+  return [&context, id = std::move(id)](int signal) {
+    try {
+      context.engine().kill(id, signal);
+      return true;
+    } catch (const Error&) {
+      return false;  // it does not run yet, or not any more
+    }
+  };
 }
 
 int for_each_name(Context& context, const std::vector<std::string>& names,

@@ -39,6 +39,9 @@ void flush_output();
 /// "berth: MESSAGE" on standard error, always one line.
 void print_error(std::string_view message);
 
+/// Sends signals to a container that runs; for SessionOptions::pass_signal.
+std::function<bool(int)> signals_for(Context& context, std::string id);
+
 /// Does something for each name; a failure is printed and the next one follows. Nonzero when one failed.
 int for_each_name(Context& context, const std::vector<std::string>& names,
                   const std::function<void(const std::string&)>& action);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 
@@ -12,6 +13,7 @@
 #include "base/files.hpp"
 #include "base/io.hpp"
 #include "base/text.hpp"
+#include "engine/machine_parts.hpp"
 #include "hypervisor/initramfs.hpp"
 #include "hypervisor/qemu/qemu.hpp"
 #include "image/user_namespace.hpp"
@@ -46,17 +48,22 @@ HealthCheck check_program(std::string name, const fs::path& path) {
   });
 }
 
+hypervisor::GuestKernel guest_kernel() {
+  const char* chosen = std::getenv("BERTH_KERNEL");
+  return hypervisor::find_kernel(chosen != nullptr ? chosen : "");
+}
+
 std::string describe_modules() {
-  const hypervisor::GuestKernel kernel = hypervisor::find_kernel();
+  const hypervisor::GuestKernel kernel = guest_kernel();
   const std::vector<std::string_view> names(hypervisor::kBootModules.begin(), hypervisor::kBootModules.end());
   return fmt::format("{} below {}", hypervisor::resolve_modules(kernel, names).size(),
                      kernel.modules.string());
 }
 
-HealthCheck check_kvm(const engine::Paths& paths, bool again) {
+HealthCheck check_kvm(const engine::Paths& paths) {
   HealthCheck check{"KVM", Result::notice, {}};
   try {
-    const hypervisor::KvmAnswer answer = ask_kvm(paths, again);
+    const hypervisor::KvmAnswer answer = engine::probe_kvm(paths);
     if (answer.usable) check.result = Result::good;
     check.detail =
         answer.usable ? "runs " + answer.kernel : answer.reason + "; machines run by software emulation";
@@ -145,10 +152,10 @@ HealthCheck check_space(const fs::path& folder, std::uint64_t available_bytes) {
           fmt::format("only {} for images and disks in {}", size, folder.string())};
 }
 
-std::vector<HealthCheck> check_health(const engine::Paths& paths, bool probe_again) {
+std::vector<HealthCheck> check_health(const engine::Paths& paths) {
   std::vector<HealthCheck> checks;
   checks.push_back(check_that("QEMU", [] { return hypervisor::QemuHypervisor().version(); }));
-  checks.push_back(check_that("guest kernel", [] { return hypervisor::find_kernel().image.string(); }));
+  checks.push_back(check_that("guest kernel", [] { return guest_kernel().image.string(); }));
   checks.push_back(check_that("guest modules", describe_modules));
   checks.push_back(check_program("launcher", paths.launcher_program()));
   checks.push_back(check_program("tether", paths.tether_program()));
@@ -162,7 +169,7 @@ std::vector<HealthCheck> check_health(const engine::Paths& paths, bool probe_aga
   const bool complete = std::none_of(
       checks.begin(), checks.end(), [](const HealthCheck& check) { return check.result == Result::missing; });
   if (complete) {
-    checks.push_back(check_kvm(paths, probe_again));
+    checks.push_back(check_kvm(paths));
   } else {
     checks.push_back({"KVM", Result::notice, "not tried: something that a machine needs is missing"});
   }

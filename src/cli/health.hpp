@@ -1,10 +1,12 @@
 #pragma once
 
+#include <cstdint>
+#include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/paths.hpp"
-#include "hypervisor/probe.hpp"
 
 namespace berth::cli {
 
@@ -17,13 +19,8 @@ struct HealthCheck {
 };
 std::string_view to_string(HealthCheck::Result result);
 
-/// Looks at everything, for the user who asks; with `probe_again` boots the KVM probe whatever was answered
-/// before.
-std::vector<HealthCheck> check_health(const engine::Paths& paths, bool probe_again);
-
-/// Whether KVM runs our kernel; the kept answer, or a boot of a few seconds. Throws what keeps the probe
-/// itself from being made.
-hypervisor::KvmAnswer ask_kvm(const engine::Paths& paths, bool again);
+/// Looks at everything. Asks the KVM probe when all that a machine needs is there, which may boot one.
+std::vector<HealthCheck> check_health(const engine::Paths& paths);
 
 /// A check of a file system: room for images and writable disks.
 HealthCheck check_space(const std::filesystem::path& folder, std::uint64_t available_bytes);

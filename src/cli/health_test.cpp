@@ -27,7 +27,7 @@ TEST(Health, MissingProgramsAreNamedAndKvmIsNotTried) {
   paths.data = std::filesystem::temp_directory_path() / "berth-none" / "data";
   paths.runtime = paths.data;
   paths.programs = "/nonexistent";
-  const std::vector<HealthCheck> checks = check_health(paths, false);
+  const std::vector<HealthCheck> checks = check_health(paths);
   EXPECT_EQ(find(checks, "tether").result, HealthCheck::Result::missing);
   EXPECT_THAT(find(checks, "tether").detail, HasSubstr("/nonexistent/berth-tether"));
   EXPECT_EQ(find(checks, "data").result, HealthCheck::Result::good);

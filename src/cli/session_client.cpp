@@ -30,6 +30,11 @@ using launcher::FrameKind;
 constexpr std::size_t kBufferLimit = 64u << 10;
 constexpr std::size_t kReadSize = 32u << 10;
 
+Error launcher_gone() {
+  return Error(Code::unavailable,
+               "the launcher of this container went away; see 'berth ps -a' for the container's state");
+}
+
 constexpr std::array kEndingSignals{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 sigset_t no_signals() {
@@ -186,8 +191,7 @@ void Session::read_frames() {
   const ssize_t size = ::read(stream_.get(), buffer.data(), buffer.size());
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (size <= 0) {
-    failure_ = Error(Code::unavailable,
-                     "the launcher of this container went away; see 'berth ps -a' for the container's state");
+    failure_ = launcher_gone();
     end_.emplace();
     return;
   }
@@ -256,7 +260,7 @@ void Session::handle_signals() {
       send_window_size();
     } else if (tty_ || end_) {
       leave({.reason = SessionEnd::Reason::interrupted, .exit = {}, .signal = *number});
-    } else {
+    } else if (!options_.pass_signal || !options_.pass_signal(*number)) {
       enqueue(launcher::encode_frame(FrameKind::signal, std::string(1, static_cast<char>(*number))));
     }
   }
@@ -281,6 +285,28 @@ SessionEnd run_session(engine::Attachment attachment, const SessionOptions& opti
   return Session(std::move(attachment), options).run();
 }
 
+std::optional<launcher::Exit> wait_started(engine::Attachment attachment) {
+  launcher::FrameParser parser;
+  bool started = false;
+  std::optional<launcher::Exit> exit;
+  const auto handle = [&](Frame&& frame) {
+    if (started || exit) return;
+    if (frame.kind == FrameKind::started) started = true;
+    if (frame.kind == FrameKind::exit) exit = launcher::decode_exit(frame.payload);
+    if (frame.kind == FrameKind::error) throw launcher::decode_error(frame.payload);
+  };
+  set_nonblocking(attachment.stream.get(), false);
+  parser.feed(attachment.early, handle);
+  std::array<char, kReadSize> buffer;
+  while (!started && !exit) {
+    const ssize_t size = ::read(attachment.stream.get(), buffer.data(), buffer.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) throw launcher_gone();
+    parser.feed({buffer.data(), static_cast<std::size_t>(size)}, handle);
+  }
+  return exit;
+}
+
 int exit_status(const SessionEnd& end) {
   switch (end.reason) {
     case SessionEnd::Reason::detached:
@@ -293,8 +319,12 @@ int exit_status(const SessionEnd& end) {
     case SessionEnd::Reason::exited:
       break;
   }
-  if (!end.exit.error.empty()) fmt::print(stderr, "berth: {}\n", printable(end.exit.error));
-  return end.exit.code;
+  return exit_status(end.exit);
+}
+
+int exit_status(const launcher::Exit& exit) {
+  if (!exit.error.empty()) fmt::print(stderr, "berth: {}\n", printable(exit.error));
+  return exit.code;
 }
 
 }  // namespace berth::cli

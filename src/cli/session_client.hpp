@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "engine/engine.hpp"
@@ -17,6 +19,9 @@ struct SessionOptions {
   bool with_input = false;
   /// Pass signals on instead of ending by them; never with a terminal, whose keys go through.
   bool proxy_signals = true;
+  /// Passes a signal on beside the stream, where it would wait behind input that nobody reads. False: it goes
+  /// by the stream after all.
+  std::function<bool(int)> pass_signal;
   /// The bytes that detach (parse_detach_keys); only with a terminal.
   std::string detach_keys;
 };
@@ -36,8 +41,13 @@ struct SessionEnd {
 /// and what writing the output gave.
 SessionEnd run_session(engine::Attachment attachment, const SessionOptions& options);
 
+/// Waits until the session's process runs and lets go of it: nothing then, or how it ended without ever
+/// having run. Throws as run_session.
+std::optional<launcher::Exit> wait_started(engine::Attachment attachment);
+
 /// The exit status for a session's end. Says on standard error why it never ran, and ends this process the
 /// way a signal that interrupted it would have.
 int exit_status(const SessionEnd& end);
+int exit_status(const launcher::Exit& exit);
 
 }  // namespace berth::cli

@@ -10,6 +10,7 @@
 #include <termios.h>
 
 #include <functional>
+#include <future>
 #include <thread>
 
 #include "base/error.hpp"
@@ -261,6 +262,54 @@ TEST_F(SessionClient, PassesSignalsOn) {
   ASSERT_TRUE(frame);
   EXPECT_EQ(frame->kind, FrameKind::signal);
   EXPECT_EQ(frame->payload, std::string(1, static_cast<char>(SIGUSR1)));
+}
+
+TEST_F(SessionClient, ASignalDoesNotWaitBehindInput) {
+  std::promise<int> passed;
+  SessionOptions given = options(true);
+  given.pass_signal = [&](int number) {
+    passed.set_value(number);
+    return true;
+  };
+  std::thread writer([this] {
+    write_all(input_writer_.get(), std::string(4u << 20, 'i'));
+    input_writer_.reset();
+  });
+  const auto client = ::pthread_self();
+  run(given, [&](Peer& peer) {
+    peer.send(FrameKind::standard_output, "x");
+    char byte = 0;
+    EXPECT_EQ(::read(output_reader_.get(), &byte, 1), 1);
+    ::pthread_kill(client, SIGINT);
+    EXPECT_EQ(passed.get_future().get(), SIGINT);
+    peer.receive_input();
+    peer.exit_with(0);
+  });
+  writer.join();
+}
+
+TEST_F(SessionClient, WaitsForTheStartOnly) {
+  attachment_.early =
+      launcher::encode_frame(FrameKind::started, {}) + launcher::encode_exit({.code = 3, .error = {}});
+  EXPECT_FALSE(wait_started(std::move(attachment_)));
+}
+
+TEST_F(SessionClient, AProcessThatNeverRanSaysWhy) {
+  Peer(std::move(peer_stream_)).send_raw(launcher::encode_exit({.code = 127, .error = "sh: not found"}));
+  const auto exit = wait_started(std::move(attachment_));
+  ASSERT_TRUE(exit);
+  EXPECT_EQ(exit->code, 127);
+  EXPECT_EQ(exit->error, "sh: not found");
+}
+
+TEST_F(SessionClient, AStartThatFailsThrows) {
+  Peer(std::move(peer_stream_)).send_raw(launcher::encode_error(Error(Code::capacity, "no memory")));
+  EXPECT_THROW(wait_started(std::move(attachment_)), Error);
+}
+
+TEST_F(SessionClient, ALauncherThatDiesBeforeTheStartIsAnError) {
+  peer_stream_.reset();
+  EXPECT_THROW(wait_started(std::move(attachment_)), Error);
 }
 
 /// As above with the user at a terminal.

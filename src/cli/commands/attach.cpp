@@ -28,6 +28,7 @@ int attach(Context& context, const Arguments& arguments) {
   if (session.with_input && pod.session().tty && !is_terminal(STDIN_FILENO)) {
     throw Error(Code::invalid_argument, "the input device is not a TTY");
   }
+  session.pass_signal = signals_for(context, pod.id());
   return exit_status(run_session(context.engine().attach(pod.id(), session.with_input), session));
 }
 

@@ -10,7 +10,7 @@ int create(Context& context, const Arguments& arguments) {
   declare(options, parser);
   parser.example("berth create --name web -p 8080:80 nginx");
   if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
-  print_line(create_container(context, options).id());
+  print_line(create_container(context, options, false).id());
   return 0;
 }
 

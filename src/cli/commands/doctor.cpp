@@ -7,20 +7,19 @@
 namespace berth::cli::command {
 
 int doctor(Context& context, const Arguments& arguments) {
-  bool again = false;
   std::string format;
   std::vector<std::string> none;
   Parser parser(
       "berth doctor", "[OPTIONS]",
       "Checks what this machine offers and says what to install. Fails when something needed is missing.");
-  parser.flag("--probe", again, "Try KVM again instead of showing the kept answer")
+  parser
       .value("--format", "json|TEMPLATE", format,
              "An object a line, or a template such as '{{.Name}}: {{.Result}}'")
       .positionals(none, 0, 0)
       .example("berth doctor");
   if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
 
-  const std::vector<HealthCheck> checks = check_health(context.paths(), again);
+  const std::vector<HealthCheck> checks = check_health(context.paths());
   Listing listing;
   listing.fields = {{"Result", "RESULT"}, {"Name", "CHECK"}, {"Detail", "DETAIL"}};
   for (const HealthCheck& check : checks) {

@@ -9,21 +9,8 @@
 namespace berth::cli::command {
 namespace {
 
-/// A container that could not be started says itself whether its command was missing (127) or not executable
-/// (126).
-int failed_start_status(Context& context, const std::string& id) {
-  const std::optional<record::Pod> pod = context.engine().records().find(id);
-  const int code = pod ? pod->host.exit_code : 0;
-  return code == 126 || code == 127 ? code : context.failure_status();
-}
-
 int start_detached(Context& context, const std::string& id) {
-  try {
-    context.engine().start(id);
-  } catch (const Error& error) {
-    print_error(error.what());
-    return failed_start_status(context, id);
-  }
+  if (const auto exit = wait_started(context.engine().start_attached(id, false))) return exit_status(*exit);
   print_line(id);
   return 0;
 }
@@ -53,8 +40,9 @@ int run(Context& context, const Arguments& arguments) {
   if (!detach && options.interactive && options.tty && !is_terminal(STDIN_FILENO)) {
     throw Error(Code::invalid_argument, "the input device is not a TTY");
   }
-  const record::Pod pod = create_container(context, options);
+  const record::Pod pod = create_container(context, options, true);
   if (detach) return start_detached(context, pod.id());
+  session.pass_signal = signals_for(context, pod.id());
   return exit_status(run_session(context.engine().start_attached(pod.id(), options.interactive), session));
 }
 

@@ -35,6 +35,7 @@ int start(Context& context, const Arguments& arguments) {
   if (session.with_input && pod.session().tty && !is_terminal(STDIN_FILENO)) {
     throw Error(Code::invalid_argument, "the input device is not a TTY");
   }
+  session.pass_signal = signals_for(context, pod.id());
   return exit_status(run_session(context.engine().start_attached(pod.id(), session.with_input), session));
 }
 
