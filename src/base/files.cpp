@@ -28,6 +28,15 @@ void make_directories(const fs::path& path, mode_t mode) {
   if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) throw errno_error("make directory " + path.string());
 }
 
+void make_private_directory(const fs::path& path) {
+  make_directories(path, 0700);
+  struct stat info;
+  check(::lstat(path.c_str(), &info), "look at " + path.string());
+  if (!S_ISDIR(info.st_mode) || info.st_uid != ::geteuid() || (info.st_mode & 022) != 0) {
+    throw Error(Code::wrong_state, "{} must be a directory that only this user can write to: remove it", path.string());
+  }
+}
+
 namespace {
 
 void make_folders_searchable(const fs::path& path) {

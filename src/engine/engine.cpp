@@ -86,10 +86,10 @@ record::Pod Engine::State::running(std::string_view name) {
 
 Engine::Engine(Paths paths) : state_(std::make_unique<State>(std::move(paths))) {
   const Paths& p = state_->paths;
-  make_directories(p.data, 0700);
+  make_private_directory(p.data);
   for (const char* folder : {"pods", "locks"}) make_directories(p.data / folder, 0700);
   make_directories(p.cache(), 0700);
-  make_directories(p.runtime, 0700);
+  make_private_directory(p.runtime);
   state_->records = std::make_unique<record::Store>(p.database());
   state_->images = std::make_unique<image::Store>(p.images());
 }

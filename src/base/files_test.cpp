@@ -1,0 +1,90 @@
+#include "base/files.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "base/error.hpp"
+#include "base/io.hpp"
+
+namespace berth {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::chrono::milliseconds kLimit{5000};
+
+TEST(Files, APrivateDirectoryIsOurs) {
+  const TempDir folder("/tmp", "berth-files-");
+  EXPECT_NO_THROW(make_private_directory(folder.path() / "a/b"));
+  EXPECT_NO_THROW(make_private_directory(folder.path() / "a/b"));
+  fs::permissions(folder.path() / "a/b", fs::perms::all);
+  EXPECT_THROW(make_private_directory(folder.path() / "a/b"), Error);
+  fs::create_directory_symlink(folder.path() / "a", folder.path() / "link");
+  EXPECT_THROW(make_private_directory(folder.path() / "link"), Error);
+}
+
+TEST(Files, ARemovedTreeIsGoneWhateverItsModes) {
+  const TempDir folder("/tmp", "berth-files-");
+  make_directories(folder.path() / "tree/closed/inner");
+  fs::permissions(folder.path() / "tree/closed", fs::perms::none);
+  EXPECT_NO_THROW(remove_tree(folder.path() / "tree"));
+  EXPECT_FALSE(fs::exists(folder.path() / "tree"));
+  EXPECT_NO_THROW(remove_tree(folder.path() / "tree"));
+}
+
+TEST(Files, ACopyKeepsItsHoles) {
+  const TempDir folder("/tmp", "berth-files-");
+  constexpr off_t kSize = 64 << 20;
+  {
+    const UniqueFd fd = open_file(folder.path() / "sparse", O_RDWR | O_CREAT);
+    ASSERT_EQ(::ftruncate(fd.get(), kSize), 0);
+    ASSERT_EQ(::pwrite(fd.get(), "data", 4, kSize / 2), 4);
+  }
+  copy_sparse(folder.path() / "sparse", folder.path() / "copy");
+  struct stat info;
+  ASSERT_EQ(::stat((folder.path() / "copy").c_str(), &info), 0);
+  EXPECT_EQ(info.st_size, kSize);
+  EXPECT_LT(info.st_blocks * 512, 1 << 20);
+  EXPECT_EQ(read_file(folder.path() / "copy", 128u << 20).substr(kSize / 2, 4), "data");
+  EXPECT_THROW(copy_sparse(folder.path() / "sparse", folder.path() / "copy"), Error);
+}
+
+TEST(FileLock, HasOneHolder) {
+  const TempDir folder("/tmp", "berth-files-");
+  const fs::path path = folder.path() / "lock";
+  {
+    const FileLock held = FileLock::acquire(path, kLimit, "it");
+    EXPECT_FALSE(FileLock::try_acquire(path));
+    try {
+      FileLock::acquire(path, std::chrono::milliseconds(20), "container x");
+      FAIL() << "two holders";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Code::busy);
+      EXPECT_TRUE(error.message().starts_with("container x is busy"));
+    }
+  }
+  EXPECT_TRUE(FileLock::try_acquire(path));
+}
+
+TEST(FileLock, RemovedWhileHeldMakesRoomForANewOne) {
+  const TempDir folder("/tmp", "berth-files-");
+  const fs::path path = folder.path() / "lock";
+  FileLock held = FileLock::acquire(path, kLimit, "it");
+  held.remove_file();
+  EXPECT_FALSE(fs::exists(path));
+  EXPECT_TRUE(FileLock::try_acquire(path));
+}
+
+TEST(Files, AtomicWritingReplacesAndLeavesNothing) {
+  const TempDir folder("/tmp", "berth-files-");
+  write_file_atomically(folder.path() / "f", "one");
+  write_file_atomically(folder.path() / "f", "two", 0644);
+  EXPECT_EQ(read_file(folder.path() / "f"), "two");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);
+  EXPECT_FALSE(find_file(folder.path() / "missing"));
+  EXPECT_THROW(read_file(folder.path() / "f", 2), Error);
+}
+
+}  // namespace
+}  // namespace berth
