@@ -1,0 +1,117 @@
+#include "engine/container_spec.hpp"
+
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+
+namespace berth::engine {
+namespace {
+
+class ContainerSpecTest : public testing::Test {
+ protected:
+  ContainerSpecTest() {
+    image_.id = "sha256:abc";
+    image_.config.entrypoint = {"/entry"};
+    image_.config.cmd = {"default"};
+    image_.config.env = {"PATH=/bin", "A=image"};
+    image_.config.user = "www:web";
+    image_.config.working_dir = "/srv";
+    image_.config.stop_signal = "SIGQUIT";
+    image_.config.volumes = {"/data"};
+  }
+  record::Pod make() { return make_pod(options_, image_, Nanoseconds(5'000'000'000)); }
+  std::vector<std::string> command() { return make().session().cmd.args; }
+  Code refusal() {
+    try {
+      make();
+    } catch (const Error& error) {
+      return error.code();
+    }
+    return Code::internal;
+  }
+
+  image::Image image_;
+  CreateOptions options_;
+};
+
+using Words = std::vector<std::string>;
+
+TEST_F(ContainerSpecTest, TheImagesConfigurationIsTheDefault) {
+  const record::Pod pod = make();
+  const config::SessionConfig& session = pod.session();
+  EXPECT_EQ(session.cmd.args, (Words{"/entry", "default"}));
+  EXPECT_EQ(session.cmd.dir, "/srv");
+  EXPECT_EQ(session.user, "www");
+  EXPECT_EQ(session.group, "web");
+  EXPECT_EQ(session.stop_signal, "SIGQUIT");
+  EXPECT_EQ(pod.executor.hostname, pod.id().substr(0, 12));
+  ASSERT_EQ(pod.executor.mounts.size(), 1u);
+  EXPECT_EQ(pod.executor.mounts.begin()->second.path, "/data");
+  EXPECT_EQ(pod.host.memory_bytes, kDefaultMemory);
+}
+
+TEST_F(ContainerSpecTest, CommandAndEntrypointReplaceWhatDockerReplaces) {
+  options_.command = {"mine"};
+  EXPECT_EQ(command(), (Words{"/entry", "mine"}));
+  options_.entrypoint = Words{"/other"};
+  EXPECT_EQ(command(), (Words{"/other", "mine"}));
+  options_.command.clear();
+  EXPECT_EQ(command(), Words{"/other"}) << "the image's command goes with its entrypoint";
+  options_.entrypoint = Words{};
+  EXPECT_EQ(refusal(), Code::invalid_argument) << "nothing is left to run";
+  options_.command = {"sh"};
+  EXPECT_EQ(command(), Words{"sh"});
+}
+
+TEST_F(ContainerSpecTest, LaterVariablesWin) {
+  options_.environment = {"A=mine", "B=x=y", "B=last"};
+  const Words environment = make().session().cmd.env;
+  EXPECT_EQ(std::count(environment.begin(), environment.end(), "A=mine"), 1);
+  EXPECT_EQ(std::count(environment.begin(), environment.end(), "A=image"), 0);
+  EXPECT_EQ(std::count(environment.begin(), environment.end(), "B=last"), 1);
+  EXPECT_EQ(std::count(environment.begin(), environment.end(), "PATH=/bin"), 1);
+}
+
+TEST_F(ContainerSpecTest, OnlyATerminalHasATerm) {
+  const auto has_term = [this] {
+    const Words environment = make().session().cmd.env;
+    return std::count(environment.begin(), environment.end(), "TERM=xterm") == 1;
+  };
+  EXPECT_FALSE(has_term());
+  options_.tty = true;
+  EXPECT_TRUE(has_term());
+}
+
+TEST_F(ContainerSpecTest, BadOptionsAreRefusedBeforeAnythingIsMade) {
+  const auto refused = [this](auto change) {
+    const CreateOptions before = options_;
+    change(options_);
+    const bool result = refusal() == Code::invalid_argument;
+    options_ = before;
+    return result;
+  };
+  EXPECT_TRUE(refused([](CreateOptions& o) { o.name = "no spaces"; }));
+  EXPECT_TRUE(refused([](CreateOptions& o) { o.cpus = 0; }));
+  EXPECT_TRUE(refused([](CreateOptions& o) { o.cpus = 100'000; }));
+  EXPECT_TRUE(refused([](CreateOptions& o) { o.memory_bytes = 1 << 20; }));
+  EXPECT_TRUE(refused([](CreateOptions& o) { o.network = "bridge"; }));
+  EXPECT_TRUE(refused([](CreateOptions& o) { o.stop_signal = "NOPE"; }));
+  EXPECT_TRUE(refused([](CreateOptions& o) { o.environment = {"=x"}; }));
+  EXPECT_TRUE(refused([](CreateOptions& o) { o.working_directory = "relative"; }));
+  EXPECT_TRUE(refused([](CreateOptions& o) { o.tmpfs = {{"relative", ""}}; }));
+  EXPECT_TRUE(refused([](CreateOptions& o) { o.hostname = std::string(64, 'x'); }));
+  EXPECT_TRUE(refused([](CreateOptions& o) {
+    o.network = "none";
+    o.ports = {{"", 80, 80, record::Protocol::tcp}};
+  }));
+  EXPECT_FALSE(refused([](CreateOptions&) {}));
+}
+
+TEST_F(ContainerSpecTest, WithoutANetworkThereIsNoInterface) {
+  EXPECT_EQ(make().executor.networks.size(), 1u);
+  options_.network = "none";
+  EXPECT_TRUE(make().executor.networks.empty());
+}
+
+}  // namespace
+}  // namespace berth::engine
