@@ -184,6 +184,7 @@ engine::CreateOptions parse(const ContainerOptions& options) {
 record::Pod create_container(Context& context, const ContainerOptions& options, bool to_run) {
   engine::CreateOptions request = parse(options);
   request.remove_unless_started = to_run;
+  context.engine().explain_accelerator = !options.accelerator.empty();
   IdFile id_file(options.cidfile);
   request.image = ensure_image(context.engine().images(), request.image, options.pull, options.quiet);
   record::Pod pod = context.engine().create(request);

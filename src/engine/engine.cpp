@@ -128,8 +128,9 @@ record::Pod Engine::create(const CreateOptions& options) {
 }
 
 UniqueFd Engine::launch(record::Pod& pod) {
-  const AcceleratorChoice choice = choose_accelerator(state_->paths, pod);
-  if (!choice.note.empty() && on_notice) on_notice(choice.note);
+  const auto [choice, was_known] = choose_accelerator(state_->paths, pod);
+  const bool is_news = !was_known || explain_accelerator;
+  if (is_news && !choice.note.empty() && on_notice) on_notice(choice.note);
   launcher::Launcher::Settings settings = machine_parts(state_->paths);
   settings.paths = state_->paths;
   settings.id = pod.id();

@@ -88,6 +88,9 @@ class Engine {
   /// Called with a line for the user that is not an error, e.g. why software emulation is used.
   std::function<void(std::string_view)> on_notice;
 
+  /// Says on every start why software emulation is used, not only on the one that found out.
+  bool explain_accelerator = false;
+
   const Paths& paths() const;
   image::Store& images();
   record::Store& records();

@@ -69,11 +69,14 @@ launcher::Launcher::Settings machine_parts(const launcher::Paths& paths) {
   return settings;
 }
 
-AcceleratorChoice choose_accelerator(const launcher::Paths& paths, const record::Pod& pod) {
+Acceleration choose_accelerator(const launcher::Paths& paths, const record::Pod& pod) {
   const hypervisor::AcceleratorRequest request = hypervisor::parse_accelerator(pod.host.accelerator);
   if (request == hypervisor::AcceleratorRequest::tcg) return {};
-  return with_probe<AcceleratorChoice>(paths, [request](hypervisor::KvmProbe& probe) -> Task<AcceleratorChoice> {
-    co_return co_await hypervisor::choose_accelerator(request, probe);
+  return with_probe<Acceleration>(paths, [request](hypervisor::KvmProbe& probe) -> Task<Acceleration> {
+    Acceleration result;
+    result.was_known = probe.kept().has_value();
+    result.choice = co_await hypervisor::choose_accelerator(request, probe);
+    co_return result;
   });
 }
 

@@ -13,8 +13,13 @@ using hypervisor::AcceleratorChoice;
 /// Kernel and initramfs, made when there is none: the parts that all machines of this installation share.
 launcher::Launcher::Settings machine_parts(const launcher::Paths& paths);
 
+struct Acceleration {
+  AcceleratorChoice choice;
+  bool was_known = true;  ///< false when a machine was booted to find out
+};
+
 /// KVM or software emulation for this pod; the first call of a host's boot may boot a machine to know.
-AcceleratorChoice choose_accelerator(const launcher::Paths& paths, const record::Pod& pod);
+Acceleration choose_accelerator(const launcher::Paths& paths, const record::Pod& pod);
 
 /// The answer of the KVM probe, from what is kept when there is one.
 hypervisor::KvmAnswer probe_kvm(const launcher::Paths& paths);
