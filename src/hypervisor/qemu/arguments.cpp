@@ -32,7 +32,9 @@ constexpr int kFirstPrivilegedFree = 1024;          // net.ipv4.ip_unprivileged_
 constexpr std::string_view kMachine =
     "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,smm=off,dump-guest-core=off,mem-merge=off";
 constexpr std::string_view kTcg = "tcg,tb-size=64";
-constexpr std::string_view kTcgCpu = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq,+rdrand";
+/// All that QEMU can emulate, as images may be built for x86-64-v3; five-level paging only makes page walks
+/// longer.
+constexpr std::string_view kTcgCpu = "max,la57=off";
 constexpr std::string_view kSandbox =
     "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
