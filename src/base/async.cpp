@@ -145,7 +145,9 @@ Task<> with_deadline(Milliseconds limit, std::string what, Task<> task) {
 }
 
 Task<ExitStatus> wait_exit(Process& process) {
-  Stream pidfd(co_await asio::this_coro::executor, duplicate(process.pidfd()));
+  if (auto status = process.try_wait()) co_return *status;
+  // One of its own: a loop's descriptors do not block, and Process waits by blocking.
+  Stream pidfd(co_await asio::this_coro::executor, process.open_pidfd());
   while (true) {
     if (auto status = process.try_wait()) co_return *status;
     co_await pidfd.wait_readable();

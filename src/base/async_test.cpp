@@ -1,6 +1,7 @@
 #include "base/async.hpp"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -120,6 +121,19 @@ TEST_F(AsyncTest, AChildsEndIsSeen) {
     const ExitStatus status = co_await wait_exit(waited);
     EXPECT_EQ(status.code, 7);
   }(child));
+}
+
+TEST_F(AsyncTest, AWaitThatWasGivenUpLeavesTheChildToItsOwner) {
+  ProcessSpec spec;
+  spec.program = "sleep";
+  spec.arguments = {"1000"};
+  Process child = Process::spawn(spec);
+  EXPECT_THROW(run(with_deadline(Milliseconds(10), "the child", [](Process& waited) -> Task<> {
+                 co_await wait_exit(waited);
+               }(child))),
+               Error);
+  child.signal(SIGKILL);
+  EXPECT_EQ(child.wait().signal, SIGKILL);
 }
 
 }  // namespace

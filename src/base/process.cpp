@@ -168,14 +168,18 @@ Process Process::spawn(const ProcessSpec& spec) {
   if (pid == 0) run_child(plan, parent);
 
   report_write.reset();
-  Process process(pid, UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))));
-  if (!process.pidfd_) throw errno_error("pidfd_open");
+  Process process(pid, UniqueFd());
+  process.pidfd_ = process.open_pidfd();
   int error_number = 0;
   if (::read(report_read.get(), &error_number, sizeof error_number) == sizeof error_number) {
     process.wait();
     throw errno_error("run " + program->string(), error_number);
   }
   return process;
+}
+
+UniqueFd Process::open_pidfd() const {
+  return UniqueFd(check(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)), "pidfd_open"));
 }
 
 Process& Process::operator=(Process&& other) noexcept {

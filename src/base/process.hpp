@@ -70,6 +70,8 @@ class Process {
   pid_t pid() const { return pid_; }
   /// Readable when the child has ended.
   int pidfd() const { return pidfd_.get(); }
+  /// Another such descriptor; only until the child has been waited for.
+  UniqueFd open_pidfd() const;
   /// Sends a signal; a child that has ended is fine.
   void signal(int number);
   /// Blocks until the end.
