@@ -42,16 +42,16 @@ Task<> serve_attach(UniqueFd port, AttachSource source) {
   const auto executor = co_await asio::this_coro::executor;
   // A port can be open once, and a connection that has ended may keep its descriptor a while.
   Stream kept(executor, std::move(port));
+  const link::ssh::SessionHandler handler = [source](std::shared_ptr<link::ssh::Channel> channel,
+                                                     link::ssh::Request request) {
+    return serve_channel(std::move(channel), std::move(request), source);
+  };
   while (true) {
     co_await os::wait_host_end(executor, kept.fd());
     co_await kept.wait_readable();
     link::ssh::ServerOptions options{source.host_key(), source.authorized_keys()};
     try {
-      co_await link::ssh::serve(
-          duplicate(kept.fd()), std::move(options),
-          [source](std::shared_ptr<link::ssh::Channel> channel, link::ssh::Request request) {
-            return serve_channel(std::move(channel), std::move(request), source);
-          });
+      co_await link::ssh::serve(duplicate(kept.fd()), std::move(options), handler);
     } catch (const Error& error) {
       log::info("attach: {}", error.what());
     }

@@ -236,8 +236,10 @@ std::uint16_t Tether::free_number() const {
 
 std::shared_ptr<Session> Tether::session(const std::string& id) const {
   const auto found = sessions_.find(id);
-  if (found == sessions_.end() || !found->second.session)
-    throw Error(Code::not_found, "there is no session {}", id);
+  if (found == sessions_.end()) throw Error(Code::not_found, "there is no session {}", id);
+  if (!found->second.session) {
+    throw Error(Code::wrong_state, "session {} did not start: {}", id, found->second.status.started);
+  }
   return found->second.session;
 }
 

@@ -4,6 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <exception>
+#include <iostream>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -105,6 +108,8 @@ Guest::Guest(const asio::any_io_executor& executor, std::unique_ptr<hypervisor::
 }
 
 Guest::~Guest() {
+  if (testing::Test::HasFailure() || std::uncaught_exceptions() > 0)
+    std::cerr << "The console:\n" << machine_->console_tail() << "\n";
   control_.close();
   output_port_.close();
 }
@@ -166,6 +171,7 @@ Task<> Guest::read_output() {
     parser.feed({buffer.data(), n}, [this](link::OutputRecord&& record) {
       if (record.kind == link::OutputKind::open) {
         numbers_[record.session] = record.payload;
+        outputs_[record.payload] = {};
         return;
       }
       SessionOutput& output = outputs_[numbers_.at(record.session)];

@@ -161,6 +161,7 @@ TEST(TetherVm, RunsExecsOverSsh) {
   run_on_loop([]() -> Task<> {
     auto guest = co_await boot_with_main(kIdle);
     co_await guest->push();
+    co_await guest->wait_started("main");
     const auto add = [&guest](const std::string& id, std::vector<std::string> words, bool tty) -> Task<> {
       config::SessionConfig session = make_session(std::move(words));
       session.common.id = id;
@@ -253,6 +254,7 @@ TEST(TetherVm, OutputIsCompleteAndAHeldSessionBlocksNobodyElse) {
     order.session = "main";
     order.verb = link::verb::start;
     co_await guest->order(order);
+    co_await guest->wait_started("main");
     order.verb = link::verb::hold;
     co_await guest->order(order);
     const auto session = co_await guest->exec("other", command("echo", "hi"));

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 
 #include "base/error.hpp"
 #include "base/files.hpp"
@@ -167,9 +168,12 @@ Task<std::string> ContainerRoot::prepare_volume(std::string name, std::string de
   const std::string place = fmt::format("{}/{}", folder, bare);
   struct stat status {};
   if (::lstat(place.c_str(), &status) == 0) co_return place;
-  const std::string root = path_;
-  co_await run_in_worker("filling the volume", limit,
-                         [place, root, destination, copy] { make_volume(place, root, destination, copy); });
+  // g++ 12 moves a closure that is made within a co_await expression byte by byte, which strings do not
+  // survive.
+  const std::function<void()> work = [place, root = path_, destination, copy] {
+    make_volume(place, root, destination, copy);
+  };
+  co_await run_in_worker("filling the volume", limit, work);
   co_return place;
 }
 

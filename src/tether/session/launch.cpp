@@ -91,8 +91,7 @@ Launch::~Launch() {
 }
 
 Task<> Launch::prepared(Milliseconds limit) {
-  co_await with_deadline(limit, "preparing the process",
-                         advance_to(wait_for_go_ ? Progress::ready : Progress::running));
+  co_await wait_for(wait_for_go_ ? Progress::ready : Progress::running, "preparing the process", limit);
 }
 
 void Launch::go() {
@@ -100,7 +99,12 @@ void Launch::go() {
 }
 
 Task<> Launch::started(Milliseconds limit) {
-  co_await with_deadline(limit, "starting the process", advance_to(Progress::running));
+  co_await wait_for(Progress::running, "starting the process", limit);
+}
+
+Task<> Launch::wait_for(Progress wanted, std::string doing, Milliseconds limit) {
+  co_await with_deadline(limit, std::move(doing), advance_to(wanted));
+  if (failure_) throw *failure_;
 }
 
 UniqueFd Launch::take_pidfd() {
@@ -136,16 +140,17 @@ Launch::Progress Launch::receive() {
     case child_message::ready:
       return Progress::ready;
     case child_message::failed:
-      fail({packet.data() + 1, static_cast<std::size_t>(size - 1)});
+      failure_ = failure_of({packet.data() + 1, static_cast<std::size_t>(size - 1)});
+      return Progress::failed;
     default:
       return progress_;
   }
 }
 
-void Launch::fail(std::string_view text) {
+LaunchError Launch::failure_of(std::string_view text) {
   const std::size_t colon = text.find(": ");
-  if (colon == std::string_view::npos) throw LaunchError(to_string(Code::internal), std::string(text));
-  throw LaunchError(text.substr(0, colon), std::string(text.substr(colon + 2)));
+  if (colon == std::string_view::npos) return {to_string(Code::internal), std::string(text)};
+  return {text.substr(0, colon), std::string(text.substr(colon + 2))};
 }
 
 }  // namespace berth::tether

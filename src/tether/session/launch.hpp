@@ -2,11 +2,14 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/async.hpp"
 #include "base/unique_fd.hpp"
+#include "tether/session/launch_failure.hpp"
 #include "tether/session/process_plan.hpp"
 
 namespace berth::tether {
@@ -47,10 +50,11 @@ class Launch {
   UniqueFd terminal;  ///< master; there once prepared
 
  private:
-  enum class Progress { preparing, ready, running };
+  enum class Progress { preparing, ready, running, failed };
+  Task<> wait_for(Progress wanted, std::string doing, Milliseconds limit);
   Task<> advance_to(Progress wanted);
   Progress receive();
-  [[noreturn]] void fail(std::string_view text);
+  static LaunchError failure_of(std::string_view text);
 
   using ChannelEnds = std::pair<UniqueFd, UniqueFd>;
   Launch(const asio::any_io_executor& executor, const ProcessPlan& plan, const LaunchPlace& place,
@@ -60,6 +64,7 @@ class Launch {
   UniqueFd pidfd_;
   Stream channel_;
   Progress progress_ = Progress::preparing;
+  std::optional<LaunchError> failure_;
   bool wait_for_go_;
 };
 
