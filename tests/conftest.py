@@ -55,6 +55,8 @@ def container(berth):
     def start(*options, image=IMAGE, command=IDLE):
         names.append(unique_name())
         berth.ok("run", "-d", "--name", names[-1], *options, image, *command)
+        if command is IDLE:
+            berth.wait_for_output(names[-1], "ready")
         return names[-1]
 
     yield start
@@ -66,7 +68,7 @@ def container(berth):
 def box(berth):
     """A running container that tests use without changing it for others."""
     name = unique_name("box")
-    berth.ok("run", "-d", "--name", name, IMAGE, *IDLE)
+    berth.run_idle(name)
     yield name
     berth("rm", "-f", name)
 

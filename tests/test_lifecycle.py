@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from conftest import IMAGE
-from harness import IDLE, expect_error, unique_name, wait_until
+from harness import IDLE, expect_error, unique_name
 
 pytestmark = pytest.mark.lifecycle
 
@@ -40,7 +40,7 @@ def test_automatic_acceleration_never_hangs(berth):
 
 def test_detached_run_prints_the_id(berth):
     name = unique_name()
-    identity = berth.ok("run", "-d", "--name", name, IMAGE, *IDLE)
+    identity = berth.run_idle(name)
     assert re.fullmatch("[0-9a-f]{64}", identity)
     assert berth.inspect(name)["Id"] == identity
     berth.ok("rm", "-f", identity)
@@ -93,7 +93,7 @@ def test_wait_prints_the_exit_code(berth, container):
 
 def test_stop_asks_first(berth, container):
     name = container(command=("sh", "-c", "trap 'exit 11' TERM; echo ready; while :; do sleep 1; done"))
-    wait_until(lambda: "ready" in berth.ok("logs", name), "the trap is set")
+    berth.wait_for_output(name, "ready")
     assert berth.ok("stop", "-t", "60", name) == name
     assert berth.exit_code(name) == 11
     berth.ok("stop", name)
@@ -107,9 +107,9 @@ def test_stop_kills_what_does_not_end(berth, container):
 
 def test_kill_sends_any_signal(berth, container):
     name = container(command=("sh", "-c", "trap 'echo got USR1' USR1; echo ready; while :; do sleep 1; done"))
-    wait_until(lambda: "ready" in berth.ok("logs", name), "the trap is set")
+    berth.wait_for_output(name, "ready")
     berth.ok("kill", "-s", "USR1", name)
-    wait_until(lambda: "got USR1" in berth.ok("logs", name), "the trap ran")
+    berth.wait_for_output(name, "got USR1")
     assert berth.state(name)["Running"] is True
     assert berth("kill", "-s", "NOSUCH", name).status == 1
     berth.ok("kill", name)

@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from conftest import IMAGE
-from harness import IDLE, Berth, expect_census, find_program, free_port, unique_name, wait_until
+from harness import Berth, expect_census, find_program, free_port, unique_name, wait_until
 
 pytestmark = pytest.mark.rootless
 
@@ -93,7 +93,7 @@ def test_qemu_runs_as_the_user(user_berth, ordinary_user):
 
 def test_stop_start_and_logs(user_berth):
     name = unique_name()
-    user_berth.ok("run", "-d", "--name", name, IMAGE, *IDLE)
+    user_berth.run_idle(name)
     user_berth.ok("stop", name)
     user_berth.ok("start", name)
     user_berth.ok("exec", name, "true")

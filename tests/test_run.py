@@ -231,7 +231,7 @@ def test_image_entrypoint_is_replaced_and_its_command_dropped(berth, configured_
 def test_image_stop_signal(berth, configured_image, container):
     name = container("--entrypoint", "sh", image=configured_image,
                      command=("-c", "trap 'exit 7' USR1; echo ready; while :; do sleep 1; done"))
-    wait_until(lambda: "ready" in berth.ok("logs", name), "the trap is set")
+    berth.wait_for_output(name, "ready")
     berth.ok("stop", "-t", "60", name)
     assert berth.exit_code(name) == 7
 
@@ -239,7 +239,7 @@ def test_image_stop_signal(berth, configured_image, container):
 def test_stop_signal_option(berth, container):
     name = container("--stop-signal", "HUP",
                      command=("sh", "-c", "trap 'exit 8' HUP; echo ready; while :; do sleep 1; done"))
-    wait_until(lambda: "ready" in berth.ok("logs", name), "the trap is set")
+    berth.wait_for_output(name, "ready")
     berth.ok("stop", "-t", "60", name)
     assert berth.exit_code(name) == 8
 
