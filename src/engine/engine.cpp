@@ -60,6 +60,8 @@ struct Engine::State {
   /// Completes or undoes what a killed process left of the pod; nothing when that removed it.
   std::optional<record::Pod> settle(record::Pod pod);
   record::Pod touch(std::string_view name);
+  /// Removes the locks of containers that a command was killed too early to record.
+  void sweep_locks();
   launcher::Client client(const record::Pod& pod) { return {paths, pod.id()}; }
   record::Pod running(std::string_view name);
 };
@@ -76,6 +78,15 @@ record::Pod Engine::State::touch(std::string_view name) {
   std::optional<record::Pod> pod = settle(records->get(name));
   if (!pod) throw Error(Code::not_found, "no such container: {}", name);
   return std::move(*pod);
+}
+
+void Engine::State::sweep_locks() {
+  for (const auto& entry : std::filesystem::directory_iterator(paths.data / "locks")) {
+    const std::string id = entry.path().filename();
+    if (records->find(id)) continue;
+    std::optional<FileLock> lock = FileLock::try_acquire(entry.path());
+    if (lock && !records->find(id)) lock->remove_file();
+  }
 }
 
 record::Pod Engine::State::running(std::string_view name) {
@@ -272,6 +283,7 @@ record::Pod Engine::get(std::string_view name) {
 }
 
 std::vector<record::Pod> Engine::list() {
+  state_->sweep_locks();
   std::vector<record::Pod> settled;
   for (record::Pod& pod : state_->records->list()) {
     if (std::optional<record::Pod> kept = state_->settle(std::move(pod))) settled.push_back(std::move(*kept));
