@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
@@ -61,7 +62,7 @@ struct Engine::State {
   std::optional<record::Pod> settle(record::Pod pod);
   record::Pod touch(std::string_view name);
   /// Removes the locks of containers that a command was killed too early to record.
-  void sweep_locks();
+  void sweep_locks(const std::vector<record::Pod>& recorded);
   launcher::Client client(const record::Pod& pod) { return {paths, pod.id()}; }
   record::Pod running(std::string_view name);
 };
@@ -80,10 +81,12 @@ record::Pod Engine::State::touch(std::string_view name) {
   return std::move(*pod);
 }
 
-void Engine::State::sweep_locks() {
+void Engine::State::sweep_locks(const std::vector<record::Pod>& recorded) {
+  std::set<std::string_view> known;
+  for (const record::Pod& pod : recorded) known.insert(pod.id());
   for (const auto& entry : std::filesystem::directory_iterator(paths.data / "locks")) {
     const std::string id = entry.path().filename();
-    if (records->find(id)) continue;
+    if (known.contains(id)) continue;
     std::optional<FileLock> lock = FileLock::try_acquire(entry.path());
     if (lock && !records->find(id)) lock->remove_file();
   }
@@ -283,9 +286,10 @@ record::Pod Engine::get(std::string_view name) {
 }
 
 std::vector<record::Pod> Engine::list() {
-  state_->sweep_locks();
+  std::vector<record::Pod> recorded = state_->records->list();
+  state_->sweep_locks(recorded);
   std::vector<record::Pod> settled;
-  for (record::Pod& pod : state_->records->list()) {
+  for (record::Pod& pod : recorded) {
     if (std::optional<record::Pod> kept = state_->settle(std::move(pod))) settled.push_back(std::move(*kept));
   }
   return settled;
