@@ -18,6 +18,7 @@
 #include "engine/machine_parts.hpp"
 #include "engine/ports.hpp"
 #include "engine/scratch.hpp"
+#include "hypervisor/qemu/qemu.hpp"
 #include "image/rootfs.hpp"
 #include "image/store.hpp"
 #include "launcher/cleanup.hpp"
@@ -142,6 +143,7 @@ record::Pod Engine::create(const CreateOptions& options) {
 }
 
 UniqueFd Engine::launch(record::Pod& pod) {
+  const hypervisor::QemuHypervisor qemu_is_there;
   const auto [choice, was_known] = choose_accelerator(state_->paths, pod);
   const bool is_news = !was_known || explain_accelerator;
   if (is_news && !choice.note.empty() && on_notice) on_notice(choice.note);
@@ -270,15 +272,27 @@ launcher::Exit Engine::wait(std::string_view name) {
 
 std::string Engine::remove(std::string_view name, bool force) {
   record::Pod pod = state_->touch(name);
-  if (is_active(pod.host.status)) {
-    if (!force) {
-      throw Error(Code::wrong_state, "container {} is running: stop it first, or remove it with -f", pod.name());
+  const auto deadline = std::chrono::steady_clock::now() + kLockLimit;
+  while (true) {
+    if (is_active(pod.host.status)) {
+      if (!force) {
+        throw Error(Code::wrong_state, "container {} is running: stop it first, or remove it with -f", pod.name());
+      }
+      stop(pod.id(), std::chrono::seconds(0));
     }
-    stop(pod.id(), std::chrono::seconds(0));
+    constexpr std::chrono::milliseconds kPatience{200};
+    try {
+      FileLock lock = FileLock::acquire(state_->paths.pod_lock(pod.id()), kPatience, "container " + pod.name());
+      launcher::remove_pod(*state_->records, state_->paths, pod.id(), lock);
+      return pod.id();
+    } catch (const Error& error) {
+      if (error.code() != Code::busy || std::chrono::steady_clock::now() >= deadline) throw;
+    }
+    // Whoever holds the lock may be a launcher that has just begun.
+    const std::optional<record::Pod> now = state_->records->find(pod.id());
+    if (!now) return pod.id();
+    pod = *now;
   }
-  FileLock lock = state_->lock(pod);
-  launcher::remove_pod(*state_->records, state_->paths, pod.id(), lock);
-  return pod.id();
 }
 
 record::Pod Engine::get(std::string_view name) {
