@@ -26,11 +26,14 @@ using Result = HealthCheck::Result;
 
 /// What `look` says, or why it failed.
 HealthCheck check_that(std::string name, const std::function<std::string()>& look) {
+  HealthCheck check{std::move(name), Result::good, {}};
   try {
-    return {std::move(name), Result::good, look()};
+    check.detail = look();
   } catch (const Error& error) {
-    return {std::move(name), Result::missing, error.what()};
+    check.result = Result::missing;
+    check.detail = error.what();
   }
+  return check;
 }
 
 HealthCheck check_tool(const std::string& tool, std::string_view package) {

@@ -35,7 +35,7 @@ TEST(Listing, AnEmptyListingStillHasItsHeader) {
 TEST(Listing, JsonIsAnObjectALine) {
   const std::string lines =
       "{\"ID\":\"4f1b\",\"Image\":\"busybox\",\"Size\":\"1MB\",\"Names\":\"calm_otter\"}\n"
-      "{\"ID\":\"77aa\",\"Image\":\"registry.example.org/x\",\"Size\":\"2MB\",\"Names\":\"web\\u001B[2J\"}\n";
+      "{\"ID\":\"77aa\",\"Image\":\"registry.example.org/x\",\"Size\":\"2MB\",\"Names\":\"web\\u001b[2J\"}\n";
   EXPECT_EQ(render(sample(), "json"), lines);
   EXPECT_EQ(render(sample(), "{{json .}}"), lines);
 }
