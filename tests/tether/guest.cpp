@@ -25,6 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::milliseconds kToolLimit{60'000};
+constexpr std::chrono::minutes kTestLimit{5};
 constexpr std::string_view kMac = "52:54:00:12:34:56";
 
 void write_file(const fs::path& path, std::string_view content, mode_t mode = 0644) {
@@ -285,12 +286,15 @@ std::string run_tool(const std::string& program, std::vector<std::string> argume
 
 void run_on_loop(std::function<Task<>()> body) {
   asio::io_context loop;
+  bool done = false;
   std::exception_ptr failure;
   asio::co_spawn(loop, body(), [&](std::exception_ptr thrown) {
+    done = true;
     failure = thrown;
     loop.stop();
   });
-  loop.run();
+  loop.run_for(kTestLimit);
+  if (!done) ADD_FAILURE() << "the test did not end";
   try {
     if (failure) std::rethrow_exception(failure);
   } catch (const std::exception& error) {
