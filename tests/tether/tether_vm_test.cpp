@@ -139,6 +139,48 @@ TEST(TetherVm, ConfinesAContainerAsDockerDoes) {
   });
 }
 
+TEST(TetherVm, OpensOnlyDockersDevicesAndReportsTheOomKiller) {
+  run_on_loop([]() -> Task<> {
+    auto guest = co_await boot_with_main(kIdle);
+    co_await guest->push();
+    co_await guest->wait_started("main");
+    co_await guest->exec("devices",
+                         command("sh", "-c",
+                                 "mknod /dev/disk b 254 0; head -c 1 /dev/disk; mknod /dev/mem c 1 1;"
+                                 "head -c 1 /dev/mem; head -c 1 /dev/zero | wc -c; echo x > /dev/null;"
+                                 "head -c 4 /dev/urandom | wc -c"));
+    co_await guest->wait_output("devices", "end", [](const SessionOutput& output) { return output.ended; });
+    EXPECT_EQ(guest->output("devices").standard_output, "1\n4\n");
+    EXPECT_EQ(guest->output("devices").standard_error,
+              "head: /dev/disk: Operation not permitted\nhead: /dev/mem: Operation not permitted\n");
+
+    auto session =
+        co_await guest->exec("greedy", command("dd", "if=/dev/zero", "of=/dev/null", "bs=500M", "count=1"));
+    EXPECT_EQ(session.signal, 9);
+    EXPECT_TRUE(session.oom_killed);
+    session = co_await guest->exec("after", command("true"));
+    EXPECT_EQ(session.started, "true");
+    EXPECT_FALSE(session.oom_killed);
+    co_await guest->power_off();
+  });
+}
+
+TEST(TetherVm, CancelsASessionThatWaitsForItsAttach) {
+  run_on_loop([]() -> Task<> {
+    auto guest = co_await boot_with_main(kIdle);
+    guest->config.sessions["main"].run_block = true;
+    co_await guest->push();
+    link::Order order;
+    order.verb = link::verb::signal;
+    order.session = "main";
+    order.signal = 15;
+    co_await guest->order(order);
+    co_await guest->wait_ended("main");
+    EXPECT_EQ(guest->session("main").started, "wrong-state: cancelled before the start");
+    co_await guest->power_off();
+  });
+}
+
 TEST(TetherVm, AttachesInputToAMainSession) {
   run_on_loop([]() -> Task<> {
     auto guest = co_await boot_with_main(command("cat"));
