@@ -1,10 +1,10 @@
 #include "base/async.hpp"
 
-#include <boost/asio/impl/src.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/impl/src.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -66,8 +66,8 @@ Stream::Stream(const asio::any_io_executor& executor, UniqueFd fd) : descriptor_
 
 Task<std::size_t> Stream::read_some(char* buffer, std::size_t size) {
   error_code failure;
-  const std::size_t n = co_await descriptor_.async_read_some(asio::buffer(buffer, size),
-                                                             asio::redirect_error(asio::use_awaitable, failure));
+  const std::size_t n = co_await descriptor_.async_read_some(
+      asio::buffer(buffer, size), asio::redirect_error(asio::use_awaitable, failure));
   if (failure == asio::error::eof) co_return 0;
   if (failure) throw_stream_error(failure, "read");
   co_return n;

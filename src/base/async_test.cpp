@@ -128,9 +128,8 @@ TEST_F(AsyncTest, AWaitThatWasGivenUpLeavesTheChildToItsOwner) {
   spec.program = "sleep";
   spec.arguments = {"1000"};
   Process child = Process::spawn(spec);
-  EXPECT_THROW(run(with_deadline(Milliseconds(10), "the child", [](Process& waited) -> Task<> {
-                 co_await wait_exit(waited);
-               }(child))),
+  EXPECT_THROW(run(with_deadline(Milliseconds(10), "the child",
+                                 [](Process& waited) -> Task<> { co_await wait_exit(waited); }(child))),
                Error);
   child.signal(SIGKILL);
   EXPECT_EQ(child.wait().signal, SIGKILL);

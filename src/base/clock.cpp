@@ -17,12 +17,14 @@ struct Unit {
   double nanoseconds;
 };
 
-constexpr Unit kUnits[] = {{"ns", 1.0},  {"us", 1e3},  {"µs", 1e3},      {"ms", 1e6},
-                           {"s", 1e9},   {"m", 60e9},  {"h", 3600e9}};
+constexpr Unit kUnits[] = {{"ns", 1.0}, {"us", 1e3}, {"µs", 1e3},  {"ms", 1e6},
+                           {"s", 1e9},  {"m", 60e9}, {"h", 3600e9}};
 
 Error bad_time(std::string_view text) {
-  return Error(Code::invalid_argument,
-               "'{}' is not a time: use RFC 3339 (2026-01-02T15:04:05Z), Unix seconds or a duration such as 10m", text);
+  return Error(
+      Code::invalid_argument,
+      "'{}' is not a time: use RFC 3339 (2026-01-02T15:04:05Z), Unix seconds or a duration such as 10m",
+      text);
 }
 
 /// Reads digits with an optional fraction from the front.
@@ -40,7 +42,8 @@ bool take_number(std::string_view& text, double& value) {
 bool take_unit(std::string_view& text, double& nanoseconds) {
   const Unit* best = nullptr;
   for (const Unit& unit : kUnits) {
-    if (text.starts_with(unit.name) && (best == nullptr || unit.name.size() > best->name.size())) best = &unit;
+    if (text.starts_with(unit.name) && (best == nullptr || unit.name.size() > best->name.size()))
+      best = &unit;
   }
   if (best == nullptr) return false;
   nanoseconds = best->nanoseconds;

@@ -25,7 +25,8 @@ void make_directories(const fs::path& path, mode_t mode) {
   }
   if (errno != ENOENT || path.parent_path() == path) throw errno_error("make directory " + path.string());
   make_directories(path.parent_path(), mode);
-  if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) throw errno_error("make directory " + path.string());
+  if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST)
+    throw errno_error("make directory " + path.string());
 }
 
 void make_private_directory(const fs::path& path) {
@@ -33,7 +34,8 @@ void make_private_directory(const fs::path& path) {
   struct stat info;
   check(::lstat(path.c_str(), &info), "look at " + path.string());
   if (!S_ISDIR(info.st_mode) || info.st_uid != ::geteuid() || (info.st_mode & 022) != 0) {
-    throw Error(Code::wrong_state, "{} must be a directory that only this user can write to: remove it", path.string());
+    throw Error(Code::wrong_state, "{} must be a directory that only this user can write to: remove it",
+                path.string());
   }
 }
 
@@ -63,7 +65,8 @@ void remove_tree(const fs::path& path) {
 
 TempDir::TempDir(const fs::path& parent, const std::string& prefix) {
   std::string name = (parent / (prefix + "XXXXXX")).string();
-  if (::mkdtemp(name.data()) == nullptr) throw errno_error("make a temporary directory in " + parent.string());
+  if (::mkdtemp(name.data()) == nullptr)
+    throw errno_error("make a temporary directory in " + parent.string());
   path_ = name;
 }
 

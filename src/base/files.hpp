@@ -12,8 +12,8 @@ namespace berth {
 /// Makes the directory and its missing parents; an existing one is left as it is.
 void make_directories(const std::filesystem::path& path, mode_t mode = 0700);
 
-/// As make_directories, for a folder whose name others can guess: throws wrong-state when somebody else owns it or can
-/// write to it.
+/// As make_directories, for a folder whose name others can guess: throws wrong-state when somebody else owns
+/// it or can write to it.
 void make_private_directory(const std::filesystem::path& path);
 
 /// Removes a tree without following links; a missing one is fine. Makes unreadable folders removable first.

@@ -12,16 +12,16 @@
 namespace berth {
 namespace {
 
-constexpr std::array kQualities{"amber",  "ample", "brave",  "brisk",  "calm",   "clear", "coastal", "deep",
-                                "eager",  "early", "fair",   "firm",   "gentle", "grand", "hardy",   "keen",
-                                "kind",   "late",  "lively", "lucid",  "mellow", "merry", "noble",   "open",
-                                "polite", "proud", "quiet",  "rapid",  "ready",  "sharp", "silent",  "sober",
-                                "solid",  "stout", "sunny",  "swift",  "tidy",   "trim",  "vivid",   "warm"};
-constexpr std::array kVessels{"barge",   "brig",    "canoe",  "caravel", "clipper", "coaster", "cutter", "dhow",
-                              "dinghy",  "dory",    "ferry",  "frigate", "galley",  "hulk",    "junk",   "kayak",
-                              "ketch",   "launch",  "lighter", "lugger", "packet",  "pilot",   "pinnace", "punt",
-                              "sampan",  "schooner", "scow",  "skiff",   "sloop",   "smack",   "tanker", "tender",
-                              "trawler", "tug",     "wherry", "xebec",   "yacht",   "yawl",    "liner",  "raft"};
+constexpr std::array kQualities{"amber",  "ample", "brave",  "brisk", "calm",   "clear", "coastal", "deep",
+                                "eager",  "early", "fair",   "firm",  "gentle", "grand", "hardy",   "keen",
+                                "kind",   "late",  "lively", "lucid", "mellow", "merry", "noble",   "open",
+                                "polite", "proud", "quiet",  "rapid", "ready",  "sharp", "silent",  "sober",
+                                "solid",  "stout", "sunny",  "swift", "tidy",   "trim",  "vivid",   "warm"};
+constexpr std::array kVessels{
+    "barge",  "brig",    "canoe",   "caravel", "clipper", "coaster",  "cutter", "dhow",   "dinghy",  "dory",
+    "ferry",  "frigate", "galley",  "hulk",    "junk",    "kayak",    "ketch",  "launch", "lighter", "lugger",
+    "packet", "pilot",   "pinnace", "punt",    "sampan",  "schooner", "scow",   "skiff",  "sloop",   "smack",
+    "tanker", "tender",  "trawler", "tug",     "wherry",  "xebec",    "yacht",  "yawl",   "liner",   "raft"};
 
 }  // namespace
 

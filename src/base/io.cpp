@@ -93,8 +93,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
     write_all(fd.get(), content);
     check(::fsync(fd.get()), "fsync");
     check(::rename(temporary.c_str(), path.c_str()), "rename");
-    const UniqueFd folder =
-        open_file(path.has_parent_path() ? path.parent_path() : std::filesystem::path("."), O_RDONLY | O_DIRECTORY);
+    const UniqueFd folder = open_file(
+        path.has_parent_path() ? path.parent_path() : std::filesystem::path("."), O_RDONLY | O_DIRECTORY);
     check(::fsync(folder.get()), "fsync");
   } catch (Error& error) {
     ::unlink(temporary.c_str());

@@ -98,7 +98,8 @@ int place_descriptors(ChildPlan& plan) {
   }
   unsigned next = 0;
   for (const int target : plan.targets) {  // ascending
-    if (static_cast<unsigned>(target) > next) ::close_range(next, static_cast<unsigned>(target) - 1, CLOSE_RANGE_CLOEXEC);
+    if (static_cast<unsigned>(target) > next)
+      ::close_range(next, static_cast<unsigned>(target) - 1, CLOSE_RANGE_CLOEXEC);
     next = static_cast<unsigned>(target) + 1;
   }
   return ::close_range(next, ~0u, CLOSE_RANGE_CLOEXEC);
@@ -200,7 +201,8 @@ Process::~Process() {
 }
 
 void Process::signal(int number) {
-  if (status_ || ::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0) == 0 || errno == ESRCH) return;
+  if (status_ || ::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0) == 0 || errno == ESRCH)
+    return;
   throw errno_error(fmt::format("send {} to process {}", signal_name(number), pid_));
 }
 
@@ -280,8 +282,8 @@ class IgnorePipeSignal {
   sighandler_t previous_;
 };
 
-void pump(Process& process, UniqueFd input_fd, std::string_view input, Capture (&captures)[2], Deadline deadline,
-          const std::string& program) {
+void pump(Process& process, UniqueFd input_fd, std::string_view input, Capture (&captures)[2],
+          Deadline deadline, const std::string& program) {
   IgnorePipeSignal ignore;
   if (input.empty()) input_fd.reset();
   while (input_fd || captures[0].fd || captures[1].fd) {
@@ -321,7 +323,8 @@ RunResult run(const ProcessSpec& spec, std::chrono::milliseconds limit, std::str
   set_nonblocking(input_write.get());
 
   RunResult result;
-  Capture captures[2] = {{std::move(output_read), &result.output}, {std::move(error_read), &result.error_output}};
+  Capture captures[2] = {{std::move(output_read), &result.output},
+                         {std::move(error_read), &result.error_output}};
   const std::string program = spec.program.filename().string();
   pump(process, std::move(input_write), input, captures, deadline, program);
   const auto status = process.wait_for(std::chrono::milliseconds(milliseconds_until(deadline)));

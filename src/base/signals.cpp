@@ -1,10 +1,9 @@
 #include "base/signals.hpp"
 
+#include <fmt/format.h>
 #include <signal.h>
 
 #include <charconv>
-
-#include <fmt/format.h>
 
 namespace berth {
 namespace {
@@ -16,11 +15,11 @@ struct Name {
 
 // The first name of a number is the one shown.
 constexpr Name kNames[] = {
-    {"HUP", 1},   {"INT", 2},   {"QUIT", 3},  {"ILL", 4},    {"TRAP", 5},  {"ABRT", 6},    {"IOT", 6},
-    {"BUS", 7},   {"FPE", 8},   {"KILL", 9},  {"USR1", 10},  {"SEGV", 11}, {"USR2", 12},   {"PIPE", 13},
-    {"ALRM", 14}, {"TERM", 15}, {"STKFLT", 16}, {"CHLD", 17}, {"CLD", 17},  {"CONT", 18},   {"STOP", 19},
-    {"TSTP", 20}, {"TTIN", 21}, {"TTOU", 22}, {"URG", 23},   {"XCPU", 24}, {"XFSZ", 25},   {"VTALRM", 26},
-    {"PROF", 27}, {"WINCH", 28}, {"IO", 29},  {"POLL", 29},  {"PWR", 30},  {"SYS", 31}};
+    {"HUP", 1},   {"INT", 2},    {"QUIT", 3},    {"ILL", 4},   {"TRAP", 5},  {"ABRT", 6},  {"IOT", 6},
+    {"BUS", 7},   {"FPE", 8},    {"KILL", 9},    {"USR1", 10}, {"SEGV", 11}, {"USR2", 12}, {"PIPE", 13},
+    {"ALRM", 14}, {"TERM", 15},  {"STKFLT", 16}, {"CHLD", 17}, {"CLD", 17},  {"CONT", 18}, {"STOP", 19},
+    {"TSTP", 20}, {"TTIN", 21},  {"TTOU", 22},   {"URG", 23},  {"XCPU", 24}, {"XFSZ", 25}, {"VTALRM", 26},
+    {"PROF", 27}, {"WINCH", 28}, {"IO", 29},     {"POLL", 29}, {"PWR", 30},  {"SYS", 31}};
 
 // The kernel's numbers: the C library hides the first two real-time signals.
 constexpr int kRealTimeLeast = 34;
@@ -63,7 +62,8 @@ std::string signal_name(int number) {
     if (entry.number == number) return fmt::format("SIG{}", entry.name);
   }
   if (number == kRealTimeLeast) return "SIGRTMIN";
-  if (number > kRealTimeLeast && number <= kRealTimeMost) return fmt::format("SIGRTMIN+{}", number - kRealTimeLeast);
+  if (number > kRealTimeLeast && number <= kRealTimeMost)
+    return fmt::format("SIGRTMIN+{}", number - kRealTimeLeast);
   return fmt::format("signal {}", number);
 }
 

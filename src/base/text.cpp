@@ -30,7 +30,8 @@ std::string_view trim(std::string_view text) {
 
 std::uint64_t parse_size(std::string_view text, std::string_view what) {
   const auto fail = [&] {
-    return Error(Code::invalid_argument, "{} '{}' is not a size: use bytes or a number with k, m, g or t", what, text);
+    return Error(Code::invalid_argument, "{} '{}' is not a size: use bytes or a number with k, m, g or t",
+                 what, text);
   };
   std::string lower;
   for (const char c : text) lower += (c >= 'A' && c <= 'Z') ? static_cast<char>(c - 'A' + 'a') : c;
@@ -55,11 +56,13 @@ std::uint64_t parse_size(std::string_view text, std::string_view what) {
   return static_cast<std::uint64_t>(bytes);
 }
 
-std::int64_t parse_integer(std::string_view text, std::int64_t least, std::int64_t most, std::string_view what) {
+std::int64_t parse_integer(std::string_view text, std::int64_t least, std::int64_t most,
+                           std::string_view what) {
   std::int64_t value = 0;
   const auto [stop, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (failure != std::errc{} || stop != text.data() + text.size() || value < least || value > most) {
-    throw Error(Code::invalid_argument, "{} '{}' must be a whole number from {} to {}", what, text, least, most);
+    throw Error(Code::invalid_argument, "{} '{}' must be a whole number from {} to {}", what, text, least,
+                most);
   }
   return value;
 }

@@ -43,7 +43,8 @@ std::vector<std::string> environment_of(const CreateOptions& options, const imag
   if (options.tty) assign(environment, "TERM=xterm");
   for (const std::string& entry : options.environment) {
     if (entry.find('=') == std::string::npos || entry.front() == '=') {
-      throw Error(Code::invalid_argument, "'{}' is not an environment variable: use NAME=VALUE", printable(entry));
+      throw Error(Code::invalid_argument, "'{}' is not an environment variable: use NAME=VALUE",
+                  printable(entry));
     }
     assign(environment, entry);
   }
@@ -65,8 +66,8 @@ std::vector<std::string> command_of(const CreateOptions& options, const image::I
   return command;
 }
 
-config::SessionConfig session_of(const CreateOptions& options, const image::ImageConfig& image, const std::string& id,
-                                 const std::string& hostname) {
+config::SessionConfig session_of(const CreateOptions& options, const image::ImageConfig& image,
+                                 const std::string& id, const std::string& hostname) {
   config::SessionConfig session;
   session.common.id = id;
   const std::vector<std::string> command = command_of(options, image);
@@ -102,7 +103,8 @@ config::NetworkEndpoint user_network(const std::string& mac) {
   endpoint.common.id = mac;
   endpoint.common.name = "eth0";
   endpoint.is_static = true;
-  endpoint.ip = config::IpNetwork::parse(fmt::format("{}/{}", UserNetwork::guest, UserNetwork::prefix_length));
+  endpoint.ip =
+      config::IpNetwork::parse(fmt::format("{}/{}", UserNetwork::guest, UserNetwork::prefix_length));
   endpoint.network.common.name = kNetworkName;
   endpoint.network.type = kNetworkName;
   endpoint.network.is_default = true;
@@ -115,7 +117,9 @@ config::NetworkEndpoint user_network(const std::string& mac) {
 std::string new_mac() {
   // 52:54:00 is the prefix QEMU uses for machines of its own.
   const std::string bytes = random_bytes(3);
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(bytes[i])); };
+  const auto byte = [&](std::size_t i) {
+    return static_cast<unsigned>(static_cast<unsigned char>(bytes[i]));
+  };
   return fmt::format("52:54:00:{:02x}:{:02x}:{:02x}", byte(0), byte(1), byte(2));
 }
 
@@ -146,7 +150,8 @@ void add_mounts(record::Pod& pod, const CreateOptions& options, const image::Ima
 void check_limits(const CreateOptions& options) {
   const long online = ::sysconf(_SC_NPROCESSORS_ONLN);
   if (!(options.cpus > 0) || options.cpus > static_cast<double>(online)) {
-    throw Error(Code::invalid_argument, "--cpus {} is out of range: this host has {} processors", options.cpus, online);
+    throw Error(Code::invalid_argument, "--cpus {} is out of range: this host has {} processors",
+                options.cpus, online);
   }
   if (options.memory_bytes != 0 && options.memory_bytes < kLeastMemory) {
     throw Error(Code::invalid_argument, "{} of memory is too little for a virtual machine: give at least {}",
@@ -156,7 +161,8 @@ void check_limits(const CreateOptions& options) {
     throw Error(Code::invalid_argument, "unknown network '{}': use user or none", printable(options.network));
   }
   if (options.network == "none" && !options.ports.empty()) {
-    throw Error(Code::invalid_argument, "a container without a network cannot publish ports: leave out -p or --network none");
+    throw Error(Code::invalid_argument,
+                "a container without a network cannot publish ports: leave out -p or --network none");
   }
   if (!options.name.empty() && !is_valid_name(options.name)) {
     throw Error(Code::invalid_argument,

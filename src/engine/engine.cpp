@@ -39,11 +39,13 @@ constexpr std::chrono::seconds kStartLimit{300};
 constexpr std::chrono::seconds kForever{0};
 
 bool is_active(record::Status status) {
-  return status != record::Status::created && status != record::Status::exited && status != record::Status::removing;
+  return status != record::Status::created && status != record::Status::exited &&
+         status != record::Status::removing;
 }
 
 Error not_running(const record::Pod& pod) {
-  return Error(Code::wrong_state, "container {} is not running: start it with `berth start {}`", pod.name(), pod.name());
+  return Error(Code::wrong_state, "container {} is not running: start it with `berth start {}`", pod.name(),
+               pod.name());
 }
 
 }  // namespace
@@ -157,7 +159,8 @@ UniqueFd Engine::launch(record::Pod& pod) {
   const std::optional<record::Pod> now = state_->records->find(pod.id());
   if (!now) throw Error(Code::not_found, "no such container: {}", pod.name());
   pod = *now;
-  if (is_active(pod.host.status)) throw Error(Code::wrong_state, "container {} is running already", pod.name());
+  if (is_active(pod.host.status))
+    throw Error(Code::wrong_state, "container {} is running already", pod.name());
   check_memory(pod.host.memory_bytes);
   state_->records->check_ports(pod.id(), pod.host.ports);
   check_ports_free(pod.host.ports);
@@ -185,9 +188,8 @@ void Engine::start(std::string_view name) {
     state_->client(pod).request("/v1/started", kStartLimit);
     return;
   }
-  launch_or_remove(pod, [&] {
-    return launcher::Client::request_on(launch(pod), "/v1/started", kStartLimit);
-  });
+  launch_or_remove(pod,
+                   [&] { return launcher::Client::request_on(launch(pod), "/v1/started", kStartLimit); });
 }
 
 Attachment Engine::start_attached(std::string_view name, bool with_input) {
@@ -202,7 +204,8 @@ Attachment Engine::start_attached(std::string_view name, bool with_input) {
 Attachment Engine::attach(std::string_view name, bool with_input) {
   const record::Pod pod = state_->running(name);
   const bool input = with_input && pod.session().open_stdin;
-  launcher::FrameStream stream = state_->client(pod).open_stream(fmt::format("/v1/attach?stdin={}", input ? 1 : 0));
+  launcher::FrameStream stream =
+      state_->client(pod).open_stream(fmt::format("/v1/attach?stdin={}", input ? 1 : 0));
   return {std::move(stream.stream), std::move(stream.early), pod.session().tty};
 }
 
@@ -276,13 +279,15 @@ std::string Engine::remove(std::string_view name, bool force) {
   while (true) {
     if (is_active(pod.host.status)) {
       if (!force) {
-        throw Error(Code::wrong_state, "container {} is running: stop it first, or remove it with -f", pod.name());
+        throw Error(Code::wrong_state, "container {} is running: stop it first, or remove it with -f",
+                    pod.name());
       }
       stop(pod.id(), std::chrono::seconds(0));
     }
     constexpr std::chrono::milliseconds kPatience{200};
     try {
-      FileLock lock = FileLock::acquire(state_->paths.pod_lock(pod.id()), kPatience, "container " + pod.name());
+      FileLock lock =
+          FileLock::acquire(state_->paths.pod_lock(pod.id()), kPatience, "container " + pod.name());
       launcher::remove_pod(*state_->records, state_->paths, pod.id(), lock);
       return pod.id();
     } catch (const Error& error) {

@@ -32,7 +32,8 @@ T run_to_end(std::function<Task<T>()> body) {
   std::optional<T> result;
   std::exception_ptr failure;
   asio::co_spawn(
-      loop, [&]() -> Task<> { result = co_await body(); }, [&](std::exception_ptr thrown) { failure = thrown; });
+      loop, [&]() -> Task<> { result = co_await body(); },
+      [&](std::exception_ptr thrown) { failure = thrown; });
   loop.run();
   if (failure) std::rethrow_exception(failure);
   return std::move(*result);
@@ -82,7 +83,8 @@ Acceleration choose_accelerator(const launcher::Paths& paths, const record::Pod&
 
 hypervisor::KvmAnswer probe_kvm(const launcher::Paths& paths) {
   return with_probe<hypervisor::KvmAnswer>(
-      paths, [](hypervisor::KvmProbe& probe) -> Task<hypervisor::KvmAnswer> { co_return co_await probe.ask(); });
+      paths,
+      [](hypervisor::KvmProbe& probe) -> Task<hypervisor::KvmAnswer> { co_return co_await probe.ask(); });
 }
 
 void check_memory(std::uint64_t bytes) {
@@ -92,7 +94,8 @@ void check_memory(std::uint64_t bytes) {
   if (at == std::string::npos) return;
   const std::uint64_t available = std::strtoull(info.c_str() + at + kField.size(), nullptr, 10) * 1024;
   if (bytes > available) {
-    throw Error(Code::capacity, "not enough memory: {} asked for, {} available on this host; give less with --memory",
+    throw Error(Code::capacity,
+                "not enough memory: {} asked for, {} available on this host; give less with --memory",
                 format_binary_size(bytes), format_binary_size(available));
   }
 }

@@ -30,13 +30,15 @@ UniqueFd bind_socket(const record::PortBinding& binding) {
   if (type == SOCK_STREAM) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   const sockaddr_in address = address_of(binding);
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
-  const std::string where = fmt::format("{}:{}/{}", binding.host_address.empty() ? "0.0.0.0" : binding.host_address,
-                                        binding.host_port, type == SOCK_DGRAM ? "udp" : "tcp");
+  const std::string where =
+      fmt::format("{}:{}/{}", binding.host_address.empty() ? "0.0.0.0" : binding.host_address,
+                  binding.host_port, type == SOCK_DGRAM ? "udp" : "tcp");
   switch (errno) {
     case EADDRINUSE:
       throw Error(Code::already_exists, "port {} is taken by another program: choose another one", where);
     case EACCES:
-      throw Error(Code::invalid_argument, "an ordinary user cannot publish port {}: choose one from 1024 on", where);
+      throw Error(Code::invalid_argument, "an ordinary user cannot publish port {}: choose one from 1024 on",
+                  where);
     case EADDRNOTAVAIL:
       throw Error(Code::invalid_argument, "this host has no address {}", binding.host_address);
     default:
@@ -61,9 +63,11 @@ void choose_free_ports(std::vector<record::PortBinding>& bindings) {
 void check_ports_free(const std::vector<record::PortBinding>& bindings) {
   for (const record::PortBinding& binding : bindings) {
     const UniqueFd bound = bind_socket(binding);
-    // Linux lets a second socket bind with SO_REUSEADDR; it is listening that shows whether somebody is there.
+    // Linux lets a second socket bind with SO_REUSEADDR; it is listening that shows whether somebody is
+    // there.
     if (binding.protocol == record::Protocol::tcp && ::listen(bound.get(), 1) != 0 && errno == EADDRINUSE) {
-      throw Error(Code::already_exists, "port {} is taken by another program: choose another one", binding.host_port);
+      throw Error(Code::already_exists, "port {} is taken by another program: choose another one",
+                  binding.host_port);
     }
   }
 }

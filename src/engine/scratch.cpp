@@ -17,9 +17,10 @@ void format(const fs::path& file) {
   ProcessSpec spec;
   spec.program = "mke2fs";
   // The guest mounts with noinit_itable: tables are zero in a sparse file anyway.
-  spec.arguments = {"-q",      "-F", "-t", "ext4", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard",
-                    "-J",      "size=16", "-O", "^resize_inode", "-L", "scratch", file.string(),
-                    std::to_string(kScratchBytes / 1024) + "k"};
+  spec.arguments = {"-q", "-F",      "-t",          "ext4",
+                    "-m", "0",       "-E",          "lazy_itable_init=1,lazy_journal_init=1,nodiscard",
+                    "-J", "size=16", "-O",          "^resize_inode",
+                    "-L", "scratch", file.string(), std::to_string(kScratchBytes / 1024) + "k"};
   try {
     run_checked(spec, kFormatLimit);
   } catch (Error& error) {

@@ -1,8 +1,8 @@
 #include "launcher/cleanup.hpp"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include "base/error.hpp"
@@ -46,7 +46,8 @@ std::uint64_t process_start_ticks(std::int32_t pid) {
   const std::size_t name_end = stat->rfind(')');
   if (name_end == std::string::npos || name_end + 2 > stat->size()) return 0;
   const std::vector<std::string> fields = split(std::string_view(*stat).substr(name_end + 2), ' ');
-  return fields.size() > kStartTimeAfterName ? std::strtoull(fields[kStartTimeAfterName].c_str(), nullptr, 10) : 0;
+  return fields.size() > kStartTimeAfterName ? std::strtoull(fields[kStartTimeAfterName].c_str(), nullptr, 10)
+                                             : 0;
 }
 
 void remove_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock) {

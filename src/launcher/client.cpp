@@ -27,8 +27,9 @@ using Socket = asio::local::stream_protocol::socket;
 constexpr std::size_t kBodyLimit = 4u << 20;
 
 Error no_answer() {
-  return Error(Code::unavailable, "the container's launcher ended without an answer; its log is launcher.log in the "
-                                  "container's folder");
+  return Error(Code::unavailable,
+               "the container's launcher ended without an answer; its log is launcher.log in the "
+               "container's folder");
 }
 
 /// One request and its answer on a blocking connection.

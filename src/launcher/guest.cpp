@@ -45,8 +45,8 @@ extraconfig::Pairs Guest::State::handle(link::Document document) {
       link::Hello said;
       extraconfig::decode(document.keys.changed, said);
       if (said.version != link::kLinkVersion) {
-        throw Error(Code::unsupported, "the tether speaks version {} of the link, this launcher {}", said.version,
-                    link::kLinkVersion);
+        throw Error(Code::unsupported, "the tether speaks version {} of the link, this launcher {}",
+                    said.version, link::kLinkVersion);
       }
       hello = std::move(said);
       changed.notify_all();

@@ -92,7 +92,8 @@ Task<> Launcher::start_machine() {
   guest_ = std::make_unique<Guest>(executor_, *machine_, std::move(callbacks));
   const std::int32_t machine_pid = machine_->pid();
   pod_ = records_.update(pod_.id(), [&](record::Pod& pod) { pod.host.machine = identity_of(machine_pid); });
-  spawn_detached(executor_, "machine", [](Launcher* self) -> Task<> { co_await self->watch_machine(); }(this));
+  spawn_detached(executor_, "machine",
+                 [](Launcher* self) -> Task<> { co_await self->watch_machine(); }(this));
 }
 
 Task<> Launcher::watch_machine() {
@@ -149,8 +150,8 @@ Task<> Launcher::configure_guest() {
 }
 
 Task<> Launcher::send_config() {
-  extraconfig::Pairs fresh = extraconfig::filter(extraconfig::encode(guest_config_), extraconfig::kGuestScopes,
-                                                 describe::scope::hidden);
+  extraconfig::Pairs fresh = extraconfig::filter(extraconfig::encode(guest_config_),
+                                                 extraconfig::kGuestScopes, describe::scope::hidden);
   extraconfig::Difference difference = extraconfig::diff(guest_keys_, fresh);
   if (difference.empty()) co_return;
   guest_keys_ = std::move(fresh);
@@ -260,7 +261,9 @@ void Launcher::fan_out(FrameKind kind, const std::string& payload) {
 }
 
 void Launcher::regulate_output() {
-  const auto is_overfull = [](const auto& client) { return client->policy() == SlowReader::wait && client->overfull(); };
+  const auto is_overfull = [](const auto& client) {
+    return client->policy() == SlowReader::wait && client->overfull();
+  };
   if (regulating_ || !std::any_of(clients_.begin(), clients_.end(), is_overfull)) return;
   regulating_ = true;
   spawn_detached(executor_, "output", [](Launcher* self) -> Task<> { co_await self->regulate(); }(this));

@@ -132,14 +132,16 @@ class LauncherTest : public testing::Test {
     settings.id = id_;
     settings.image = folder_.path() / "image";
     settings.boot_limit = boot_limit_;
-    launcher_ = std::make_unique<Launcher>(loop_.get_executor(), hypervisor_, *store_, clock_,
-                                           FileLock::acquire(paths_.pod_lock(id_), kLimit, "the pod"), settings);
+    launcher_ =
+        std::make_unique<Launcher>(loop_.get_executor(), hypervisor_, *store_, clock_,
+                                   FileLock::acquire(paths_.pod_lock(id_), kLimit, "the pod"), settings);
   }
 
   /// A client that collects everything until its last frame.
   void attach_client() {
     auto [client_end, launcher_end] = make_socket_pair();
-    const auto subscriber = std::make_shared<Subscriber>(loop_.get_executor(), std::move(launcher_end), "", SlowReader::wait);
+    const auto subscriber =
+        std::make_shared<Subscriber>(loop_.get_executor(), std::move(launcher_end), "", SlowReader::wait);
     spawn_detached(loop_.get_executor(), "attach", attach(*launcher_, subscriber));
     client_ = std::make_unique<Stream>(loop_.get_executor(), std::move(client_end));
     if (reading_) spawn_detached(loop_.get_executor(), "client", collect());
@@ -229,7 +231,8 @@ TEST_F(LauncherTest, TheGuestSeesNoHiddenKeyAndItsKeysAreNotStored) {
 
 TEST_F(LauncherTest, ACommandThatCannotRunIsTheClientsExit) {
   script_ = [](ScriptedTether& tether) -> Task<> {
-    co_await tether.report([](config::SessionConfig& session) { session.started = "not-found: exec: \"x\": no such file"; });
+    co_await tether.report(
+        [](config::SessionConfig& session) { session.started = "not-found: exec: \"x\": no such file"; });
   };
   make_launcher();
   attach_client();
@@ -297,7 +300,8 @@ TEST_F(LauncherTest, AHostileReportChangesNothingElse) {
                     {"common/name", "evil"},
                     {"guestinfo.vice..sessions|other.started", "true"}};
     co_await tether.report_difference(keys);
-    keys.changed = {{"guestinfo.vice..sessions|" + tether.config_.sessions.begin()->first + ".status", "no number"}};
+    keys.changed = {
+        {"guestinfo.vice..sessions|" + tether.config_.sessions.begin()->first + ".status", "no number"}};
     try {
       co_await tether.report_difference(keys);
     } catch (const Error& error) {

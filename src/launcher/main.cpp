@@ -32,7 +32,8 @@ int run_launcher(const LaunchArguments& arguments) {
   const SystemClock clock;
   record::Store records(arguments.settings.paths.database());
   hypervisor::QemuHypervisor qemu;
-  FileLock lock = FileLock::adopt(UniqueFd(kLockDescriptor), arguments.settings.paths.pod_lock(arguments.settings.id));
+  FileLock lock =
+      FileLock::adopt(UniqueFd(kLockDescriptor), arguments.settings.paths.pod_lock(arguments.settings.id));
   Launcher launcher(loop.get_executor(), qemu, records, clock, std::move(lock), arguments.settings);
   Server server(loop.get_executor(), launcher,
                 arguments.settings.paths.pod_runtime(arguments.settings.id) / kSocketName);

@@ -19,12 +19,14 @@ fs::path default_data() {
   if (::geteuid() == 0) return "/var/lib/berth";
   if (const fs::path data = from_environment("XDG_DATA_HOME"); !data.empty()) return data / "berth";
   if (const fs::path home = from_environment("HOME"); !home.empty()) return home / ".local/share/berth";
-  throw Error(Code::invalid_argument, "neither HOME nor XDG_DATA_HOME is set: say with --root where berth keeps its data");
+  throw Error(Code::invalid_argument,
+              "neither HOME nor XDG_DATA_HOME is set: say with --root where berth keeps its data");
 }
 
 fs::path default_runtime() {
   if (::geteuid() == 0) return "/run/berth";
-  if (const fs::path runtime = from_environment("XDG_RUNTIME_DIR"); !runtime.empty()) return runtime / "berth";
+  if (const fs::path runtime = from_environment("XDG_RUNTIME_DIR"); !runtime.empty())
+    return runtime / "berth";
   return "/tmp/berth-" + std::to_string(::geteuid());
 }
 

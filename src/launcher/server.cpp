@@ -78,7 +78,8 @@ json::object stats_object(const UsageReport& report) {
 }  // namespace
 
 struct Server::State : std::enable_shared_from_this<State> {
-  State(const asio::any_io_executor& on, Launcher& of) : executor(on), launcher(of), acceptor(on), client_gone(on) {}
+  State(const asio::any_io_executor& on, Launcher& of)
+      : executor(on), launcher(of), acceptor(on), client_gone(on) {}
 
   Task<> serve(UniqueFd client, bool is_first);
   Task<bool> read_request(Socket& socket, beast::flat_buffer& buffer, Request& request);
@@ -156,11 +157,12 @@ Task<bool> Server::State::read_request(Socket& socket, beast::flat_buffer& buffe
   parser.body_limit(kBodyLimit);
   parser.header_limit(kHeaderLimit);
   boost::system::error_code failure;
-  co_await with_deadline(kRequestLimit, "a request",
-                         [](Socket& from, beast::flat_buffer& into, http::request_parser<http::string_body>& by,
-                            boost::system::error_code& result) -> Task<> {
-                           co_await http::async_read(from, into, by, asio::redirect_error(asio::use_awaitable, result));
-                         }(socket, buffer, parser, failure));
+  co_await with_deadline(
+      kRequestLimit, "a request",
+      [](Socket& from, beast::flat_buffer& into, http::request_parser<http::string_body>& by,
+         boost::system::error_code& result) -> Task<> {
+        co_await http::async_read(from, into, by, asio::redirect_error(asio::use_awaitable, result));
+      }(socket, buffer, parser, failure));
   if (failure) co_return false;
   request = parser.release();
   co_return true;
@@ -210,9 +212,8 @@ Task<> Server::State::upgrade(Socket socket, std::string early, const Request& r
   co_await http::async_write(socket, switching, asio::redirect_error(asio::use_awaitable, ignored));
 
   const bool lossless = is_exec || query_number(target, "lossless", 0) != 0;
-  const auto client =
-      std::make_shared<Subscriber>(executor, UniqueFd(socket.release()), std::move(early),
-                                   lossless ? SlowReader::wait : SlowReader::cut_off);
+  const auto client = std::make_shared<Subscriber>(executor, UniqueFd(socket.release()), std::move(early),
+                                                   lossless ? SlowReader::wait : SlowReader::cut_off);
   if (is_exec) {
     co_await launcher.exec(client, std::move(*exec));
   } else {

@@ -36,15 +36,17 @@ Task<> Launcher::attach(std::shared_ptr<Subscriber> client, bool with_input) {
   } else {
     if (started_) client->send(encode_frame(FrameKind::started, {}));
     clients_.push_back(client);
-      spawn_detached(executor_, "client", [](Launcher* self, std::shared_ptr<Subscriber> to, bool input) -> Task<> {
-      co_await self->forward_input(std::move(to), input);
-    }(this, client, with_input));
+    spawn_detached(executor_, "client",
+                   [](Launcher* self, std::shared_ptr<Subscriber> to, bool input) -> Task<> {
+                     co_await self->forward_input(std::move(to), input);
+                   }(this, client, with_input));
   }
   co_await client->write_queue();
   clients_.remove(client);
 }
 
-/// Reads the client's frames until it goes away or ends its input; its bytes wait for the process to take them.
+/// Reads the client's frames until it goes away or ends its input; its bytes wait for the process to take
+/// them.
 Task<> Launcher::forward_input(std::shared_ptr<Subscriber> client, bool with_input) {
   std::shared_ptr<link::ssh::Channel> channel;
   try {
@@ -62,7 +64,8 @@ Task<> Launcher::forward_input(std::shared_ptr<Subscriber> client, bool with_inp
     // The client closed its end without a word: it has gone.
     client->close();
   } catch (const std::exception& error) {
-    if (!exit_ && !client->done() && !is_cancelled(error)) log::warning("input of a client: {}", error.what());
+    if (!exit_ && !client->done() && !is_cancelled(error))
+      log::warning("input of a client: {}", error.what());
   }
 }
 
@@ -77,14 +80,16 @@ Task<> Launcher::handle_client_frame(const Frame& frame, std::string session, li
       co_await channel->send_end();
       break;
     case FrameKind::resize:
-      if (frame.payload.size() != 4) throw Error(Code::corrupt, "a resize frame of {} bytes", frame.payload.size());
+      if (frame.payload.size() != 4)
+        throw Error(Code::corrupt, "a resize frame of {} bytes", frame.payload.size());
       order.verb = link::verb::resize;
       order.columns = link::wire::get<std::uint16_t>(frame.payload.data());
       order.rows = link::wire::get<std::uint16_t>(frame.payload.data() + 2);
       co_await send_to_session(std::move(order));
       break;
     case FrameKind::signal:
-      if (frame.payload.size() != 1) throw Error(Code::corrupt, "a signal frame of {} bytes", frame.payload.size());
+      if (frame.payload.size() != 1)
+        throw Error(Code::corrupt, "a signal frame of {} bytes", frame.payload.size());
       order.verb = link::verb::signal;
       order.signal = static_cast<unsigned char>(frame.payload.front());
       co_await send_to_session(std::move(order));
@@ -104,7 +109,8 @@ Task<> Launcher::send_to_session(link::Order order) {
   }
 }
 
-config::SessionConfig Launcher::exec_session(const ExecRequest& request, const std::string& id, bool attached) const {
+config::SessionConfig Launcher::exec_session(const ExecRequest& request, const std::string& id,
+                                             bool attached) const {
   const config::SessionConfig& main = guest_config_.sessions.at(pod_.id());
   config::SessionConfig session;
   session.common.id = id;
@@ -202,23 +208,25 @@ Task<> Launcher::exec(std::shared_ptr<Subscriber> client, ExecRequest request) {
   try {
     id = co_await add_exec(request, true);
     link::ssh::Request channel_asked = channel_request(id, "stdin,stdout,stderr");
-    const std::shared_ptr<link::ssh::Channel> channel = co_await guest_->open_channel(std::move(channel_asked));
+    const std::shared_ptr<link::ssh::Channel> channel =
+        co_await guest_->open_channel(std::move(channel_asked));
     spawn_detached(executor_, "client",
-                   [](Launcher* self, std::shared_ptr<Subscriber> from, std::shared_ptr<link::ssh::Channel> to,
-                      std::string exec) -> Task<> {
+                   [](Launcher* self, std::shared_ptr<Subscriber> from,
+                      std::shared_ptr<link::ssh::Channel> to, std::string exec) -> Task<> {
                      co_await self->forward_exec_input(std::move(from), std::move(to), std::move(exec));
                    }(this, client, channel, id));
     co_await pump_exec_output(client, channel);
     client->finish(encode_exit(co_await exec_result(id, *channel)));
   } catch (const Error& error) {
-    client->finish(encode_error(exit_ ? Error(Code::wrong_state, "the container ended while the command ran") : error));
+    client->finish(
+        encode_error(exit_ ? Error(Code::wrong_state, "the container ended while the command ran") : error));
   }
   if (!id.empty()) co_await forget_exec(id);
   co_await client->wait_done();
 }
 
-Task<> Launcher::forward_exec_input(std::shared_ptr<Subscriber> client, std::shared_ptr<link::ssh::Channel> channel,
-                                    std::string id) {
+Task<> Launcher::forward_exec_input(std::shared_ptr<Subscriber> client,
+                                    std::shared_ptr<link::ssh::Channel> channel, std::string id) {
   try {
     while (std::optional<Frame> frame = co_await client->receive()) {
       co_await handle_client_frame(*frame, id, channel.get());
@@ -232,7 +240,8 @@ Task<> Launcher::forward_exec_input(std::shared_ptr<Subscriber> client, std::sha
   }
 }
 
-Task<> Launcher::pump_exec_output(std::shared_ptr<Subscriber> client, std::shared_ptr<link::ssh::Channel> channel) {
+Task<> Launcher::pump_exec_output(std::shared_ptr<Subscriber> client,
+                                  std::shared_ptr<link::ssh::Channel> channel) {
   client->send(encode_frame(FrameKind::started, {}));
   const auto copy = [this, client, channel](FrameKind kind, bool error_stream) -> Task<> {
     std::string buffer(kCopySize, '\0');
@@ -244,16 +253,15 @@ Task<> Launcher::pump_exec_output(std::shared_ptr<Subscriber> client, std::share
   // Both streams share the channel's window, so both must be read all the time.
   bool error_done = false;
   Event error_ended(executor_);
-  spawn_detached(executor_, "exec",
-                 [](auto body, bool& done, Event& ended) -> Task<> {
-                   try {
-                     co_await body(FrameKind::standard_error, true);
-                   } catch (const std::exception&) {
-                     // The other stream's reader meets the same end and reports it.
-                   }
-                   done = true;
-                   ended.notify_all();
-                 }(copy, error_done, error_ended));
+  spawn_detached(executor_, "exec", [](auto body, bool& done, Event& ended) -> Task<> {
+    try {
+      co_await body(FrameKind::standard_error, true);
+    } catch (const std::exception&) {
+      // The other stream's reader meets the same end and reports it.
+    }
+    done = true;
+    ended.notify_all();
+  }(copy, error_done, error_ended));
   std::exception_ptr failure;
   try {
     co_await copy(FrameKind::standard_output, false);

@@ -40,10 +40,11 @@ LaunchArguments parse_launch_arguments(int argc, char** argv) {
   LaunchArguments arguments;
   Launcher::Settings& settings = arguments.settings;
   std::filesystem::path accelerator;
-  const TextOption options[] = {{"--data=", settings.paths.data},       {"--runtime=", settings.paths.runtime},
-                                {"--programs=", settings.paths.programs}, {"--kernel=", settings.kernel},
-                                {"--initramfs=", settings.initramfs},   {"--image=", settings.image},
-                                {"--accelerator=", accelerator}};
+  const TextOption options[] = {
+      {"--data=", settings.paths.data},         {"--runtime=", settings.paths.runtime},
+      {"--programs=", settings.paths.programs}, {"--kernel=", settings.kernel},
+      {"--initramfs=", settings.initramfs},     {"--image=", settings.image},
+      {"--accelerator=", accelerator}};
   for (int i = 1; i < argc; ++i) {
     const std::string_view word(argv[i]);
     bool known = false;
@@ -53,7 +54,8 @@ LaunchArguments parse_launch_arguments(int argc, char** argv) {
       known = true;
     }
     if (word.starts_with(kBootLimit)) {
-      settings.boot_limit = Milliseconds(parse_integer(word.substr(kBootLimit.size()), 1, 3'600'000, "the boot limit"));
+      settings.boot_limit =
+          Milliseconds(parse_integer(word.substr(kBootLimit.size()), 1, 3'600'000, "the boot limit"));
       known = true;
     }
     if (!known && word.starts_with("-")) throw Error(Code::invalid_argument, "unknown option {}", word);
@@ -62,8 +64,7 @@ LaunchArguments parse_launch_arguments(int argc, char** argv) {
   if (settings.id.empty() || settings.paths.data.empty()) {
     throw Error(Code::invalid_argument, "berth-launcher is started by berth, not by hand");
   }
-  settings.accelerator =
-      accelerator == "kvm" ? hypervisor::Accelerator::kvm : hypervisor::Accelerator::tcg;
+  settings.accelerator = accelerator == "kvm" ? hypervisor::Accelerator::kvm : hypervisor::Accelerator::tcg;
   return arguments;
 }
 
@@ -72,7 +73,8 @@ UniqueFd start_launcher(const Launcher::Settings& settings, FileLock lock) {
   remove_tree(runtime);
   make_directories(runtime, 0700);
   auto [client_end, launcher_end] = make_socket_pair();
-  const UniqueFd log = open_file(settings.paths.pod(settings.id) / "launcher.log", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND);
+  const UniqueFd log =
+      open_file(settings.paths.pod(settings.id) / "launcher.log", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND);
   ProcessSpec spec;
   spec.program = settings.paths.launcher_program();
   spec.arguments = launch_arguments(settings);

@@ -4,7 +4,8 @@
 
 namespace berth::launcher {
 
-Subscriber::Subscriber(const asio::any_io_executor& executor, UniqueFd stream, std::string early, SlowReader policy)
+Subscriber::Subscriber(const asio::any_io_executor& executor, UniqueFd stream, std::string early,
+                       SlowReader policy)
     : stream_(executor, std::move(stream)), policy_(policy), early_(std::move(early)), changed_(executor) {}
 
 void Subscriber::send_output(FrameKind kind, std::string_view bytes) {

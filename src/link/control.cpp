@@ -16,7 +16,8 @@ constexpr std::size_t kOutgoingLimit = 2 * kDocumentLimit;
 constexpr std::size_t kHandlersAtOnce = 64;
 
 bool is_kind(std::uint8_t value) {
-  return value >= static_cast<std::uint8_t>(DocumentKind::hello) && value <= static_cast<std::uint8_t>(DocumentKind::ack);
+  return value >= static_cast<std::uint8_t>(DocumentKind::hello) &&
+         value <= static_cast<std::uint8_t>(DocumentKind::ack);
 }
 
 Document ack_of(std::uint64_t sequence, extraconfig::Pairs reply) {
@@ -36,7 +37,8 @@ void throw_error_in(const extraconfig::Pairs& reply) {
   const auto code = reply.find(kErrorCode);
   if (code == reply.end()) return;
   const auto message = reply.find(kErrorMessage);
-  throw Error(code_from_string(code->second), message != reply.end() ? message->second : std::string("no reason given"));
+  throw Error(code_from_string(code->second),
+              message != reply.end() ? message->second : std::string("no reason given"));
 }
 
 }  // namespace
@@ -56,8 +58,8 @@ std::string encode_document(const Document& document) {
   std::string bytes = std::move(writer).take();
   const std::size_t size = bytes.size() - sizeof(std::uint32_t);
   if (size > kDocumentLimit) {
-    throw Error(Code::capacity, "the configuration is too large for the control port: {} of at most {} bytes", size,
-                kDocumentLimit);
+    throw Error(Code::capacity, "the configuration is too large for the control port: {} of at most {} bytes",
+                size, kDocumentLimit);
   }
   wire::put_u32(bytes.data(), static_cast<std::uint32_t>(size));
   return bytes;
@@ -112,9 +114,8 @@ void ControlChannel::State::write(const Document& document) {
   outgoing += bytes;
   if (writing) return;
   writing = true;
-  spawn_detached(acknowledged.executor(), "control port", [](std::shared_ptr<State> self) -> Task<> {
-    co_await self->flush();
-  }(shared_from_this()));
+  spawn_detached(acknowledged.executor(), "control port",
+                 [](std::shared_ptr<State> self) -> Task<> { co_await self->flush(); }(shared_from_this()));
 }
 
 Task<> ControlChannel::State::flush() {
@@ -203,7 +204,8 @@ Task<> ControlChannel::serve(Handler handler) {
   state->end();
 }
 
-Task<extraconfig::Pairs> ControlChannel::send(DocumentKind kind, extraconfig::Difference keys, Milliseconds limit) {
+Task<extraconfig::Pairs> ControlChannel::send(DocumentKind kind, extraconfig::Difference keys,
+                                              Milliseconds limit) {
   const std::shared_ptr<State> state = state_;
   const std::uint64_t sequence = state->next_sequence++;
   state->write(Document{kind, sequence, std::move(keys)});

@@ -15,7 +15,8 @@ constexpr std::size_t kTimeAt = 8;
 OutputRecord decode_header(std::string_view header, std::size_t& payload_size) {
   payload_size = wire::get_u32(header.data());
   const auto kind = static_cast<std::uint8_t>(header[kKindAt]);
-  const bool known = kind >= static_cast<std::uint8_t>(OutputKind::open) && kind <= static_cast<std::uint8_t>(OutputKind::end);
+  const bool known = kind >= static_cast<std::uint8_t>(OutputKind::open) &&
+                     kind <= static_cast<std::uint8_t>(OutputKind::end);
   if (payload_size > kOutputPayloadLimit || !known || header[kZeroAt] != 0) {
     throw Error(Code::corrupt, "the output port carried something that is not a record");
   }
@@ -28,7 +29,8 @@ OutputRecord decode_header(std::string_view header, std::size_t& payload_size) {
 
 }  // namespace
 
-std::string encode_output_header(OutputKind kind, std::uint16_t session, Nanoseconds time, std::size_t payload_size) {
+std::string encode_output_header(OutputKind kind, std::uint16_t session, Nanoseconds time,
+                                 std::size_t payload_size) {
   std::string header(kOutputHeaderSize, '\0');
   wire::put_u32(header.data(), static_cast<std::uint32_t>(payload_size));
   header[kKindAt] = static_cast<char>(kind);

@@ -14,14 +14,16 @@ std::string record(OutputKind kind, std::uint16_t session, Nanoseconds time, con
 }
 
 TEST(OutputParser, FindsTheRecordsHoweverTheyAreCut) {
-  const std::string stream = record(OutputKind::open, 3, Nanoseconds(5), "session") +
-                             record(OutputKind::standard_error, 3, Nanoseconds(-1), std::string(70'000 % 65'536, 'x')) +
-                             record(OutputKind::end, 3, Nanoseconds(7), "");
+  const std::string stream =
+      record(OutputKind::open, 3, Nanoseconds(5), "session") +
+      record(OutputKind::standard_error, 3, Nanoseconds(-1), std::string(70'000 % 65'536, 'x')) +
+      record(OutputKind::end, 3, Nanoseconds(7), "");
   for (const std::size_t piece : {1u, 7u, 16u, 17u, 1000u, 100'000u}) {
     OutputParser parser;
     std::vector<OutputRecord> found;
     for (std::size_t at = 0; at < stream.size(); at += piece) {
-      parser.feed(std::string_view(stream).substr(at, piece), [&](OutputRecord&& r) { found.push_back(std::move(r)); });
+      parser.feed(std::string_view(stream).substr(at, piece),
+                  [&](OutputRecord&& r) { found.push_back(std::move(r)); });
     }
     ASSERT_EQ(found.size(), 3u) << piece;
     EXPECT_EQ(found[0].kind, OutputKind::open);

@@ -46,14 +46,17 @@ void configure(Connection& connection) {
 
 void check_host_key(ssh_session session, const std::string& expected) {
   ssh_key key = nullptr;
-  if (ssh_get_server_publickey(session, &key) != SSH_OK) throw Error(Code::unavailable, "the guest showed no host key");
+  if (ssh_get_server_publickey(session, &key) != SSH_OK)
+    throw Error(Code::unavailable, "the guest showed no host key");
   const Key owned(key, &ssh_key_free);
   char* text = nullptr;
-  if (ssh_pki_export_pubkey_base64(key, &text) != SSH_OK) throw Error(Code::internal, "cannot export an SSH key");
+  if (ssh_pki_export_pubkey_base64(key, &text) != SSH_OK)
+    throw Error(Code::internal, "cannot export an SSH key");
   const std::string shown = std::string("ssh-ed25519 ") + text;
   ssh_string_free_char(text);
   if (shown != trim(expected)) {
-    throw Error(Code::corrupt, "the guest's SSH host key is not the one it was given: its tether cannot be trusted");
+    throw Error(Code::corrupt,
+                "the guest's SSH host key is not the one it was given: its tether cannot be trusted");
   }
 }
 
@@ -61,7 +64,8 @@ void on_exit_status(ssh_session, ssh_channel, int status, void* user) {
   static_cast<Channel::State*>(user)->exit = Exit{status, {}, false};
 }
 
-void on_exit_signal(ssh_session, ssh_channel, const char* signal, int core, const char*, const char*, void* user) {
+void on_exit_signal(ssh_session, ssh_channel, const char* signal, int core, const char*, const char*,
+                    void* user) {
   static_cast<Channel::State*>(user)->exit = Exit{0, signal, core != 0};
 }
 
@@ -82,12 +86,14 @@ Task<std::unique_ptr<Client>> Client::connect(UniqueFd stream, const std::string
   connection->start();
   std::unique_ptr<Client> client(new Client(connection));
   if (state == SSH_AGAIN) {
-    state = co_await connection->until_done([&] { return ssh_connect(session); }, SSH_AGAIN, limit, "the SSH handshake");
+    state = co_await connection->until_done([&] { return ssh_connect(session); }, SSH_AGAIN, limit,
+                                            "the SSH handshake");
   }
   if (state != SSH_OK) throw connection->broken_error();
   check_host_key(session, host_public_key);
-  const int granted = co_await connection->until_done(
-      [&] { return ssh_userauth_publickey(session, nullptr, key.get()); }, SSH_AUTH_AGAIN, limit, "the SSH login");
+  const int granted =
+      co_await connection->until_done([&] { return ssh_userauth_publickey(session, nullptr, key.get()); },
+                                      SSH_AUTH_AGAIN, limit, "the SSH login");
   if (granted != SSH_AUTH_SUCCESS) throw Error(Code::unavailable, "the guest refused the host's SSH key");
   co_return client;
 }
@@ -110,22 +116,28 @@ Task<std::unique_ptr<Channel>> Client::open(const Request& request, Milliseconds
   std::unique_ptr<Channel> result = connection->make_channel(channel);
   const auto request_step = [&](std::function<int()> step, std::string what) -> Task<> {
     const int state = co_await connection->until_done(std::move(step), SSH_AGAIN, limit, what);
-    if (state != SSH_OK) throw Error(Code::unavailable, "the guest refused {}: {}", what, ssh_get_error(connection->session()));
+    if (state != SSH_OK)
+      throw Error(Code::unavailable, "the guest refused {}: {}", what, ssh_get_error(connection->session()));
   };
   co_await request_step([&] { return ssh_channel_open_session(channel); }, "an SSH channel");
   result->watch();
   for (const auto& [name, value] : request.environment) {
-    co_await request_step([&] { return ssh_channel_request_env(channel, name.c_str(), value.c_str()); }, "an SSH variable");
+    co_await request_step([&] { return ssh_channel_request_env(channel, name.c_str(), value.c_str()); },
+                          "an SSH variable");
   }
   if (request.terminal) {
     const Terminal& terminal = *request.terminal;
     co_await request_step(
-        [&] { return ssh_channel_request_pty_size(channel, terminal.name.c_str(), terminal.columns, terminal.rows); },
+        [&] {
+          return ssh_channel_request_pty_size(channel, terminal.name.c_str(), terminal.columns,
+                                              terminal.rows);
+        },
         "a terminal");
   }
   co_await request_step(
       [&] {
-        if (!request.subsystem.empty()) return ssh_channel_request_subsystem(channel, request.subsystem.c_str());
+        if (!request.subsystem.empty())
+          return ssh_channel_request_subsystem(channel, request.subsystem.c_str());
         if (!request.command.empty()) return ssh_channel_request_exec(channel, request.command.c_str());
         return ssh_channel_request_shell(channel);
       },

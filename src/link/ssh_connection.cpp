@@ -1,9 +1,8 @@
 #include "link/ssh_connection.hpp"
 
-#include <sys/ioctl.h>
-
 #include <libssh/callbacks.h>
 #include <libssh/server.h>
+#include <sys/ioctl.h>
 
 #include "base/io.hpp"
 
@@ -42,12 +41,15 @@ int Connection::descriptor_for_libssh() {
 
 void Connection::start() {
   set_nonblocking(stream_.fd());  // libssh's client makes its descriptor blocking
-  if (ssh_event_add_session(event_, session_) != SSH_OK) throw Error(Code::internal, "libssh cannot watch its session");
+  if (ssh_event_add_session(event_, session_) != SSH_OK)
+    throw Error(Code::internal, "libssh cannot watch its session");
   const auto executor = activity_.executor();
   const auto self = shared_from_this();
   // The pumps end when break_off closes the stream.
-  spawn_detached(executor, "ssh", [](std::shared_ptr<Connection> kept) -> Task<> { co_await kept->pump_reads(); }(self));
-  spawn_detached(executor, "ssh", [](std::shared_ptr<Connection> kept) -> Task<> { co_await kept->pump_writes(); }(self));
+  spawn_detached(executor, "ssh",
+                 [](std::shared_ptr<Connection> kept) -> Task<> { co_await kept->pump_reads(); }(self));
+  spawn_detached(executor, "ssh",
+                 [](std::shared_ptr<Connection> kept) -> Task<> { co_await kept->pump_writes(); }(self));
   poll_once();
 }
 
@@ -155,7 +157,8 @@ Task<std::size_t> Channel::read_some(char* buffer, std::size_t size, bool error_
       state->connection->kick();  // the window that this reading opened
       co_return static_cast<std::size_t>(n);
     }
-    if (n == SSH_EOF || ssh_channel_is_eof(state->channel) != 0 || ssh_channel_is_closed(state->channel) != 0) co_return 0;
+    if (n == SSH_EOF || ssh_channel_is_eof(state->channel) != 0 || ssh_channel_is_closed(state->channel) != 0)
+      co_return 0;
     if (n == SSH_ERROR) throw state->connection->broken_error();
     co_await state->connection->wait_activity();
   }
@@ -214,7 +217,8 @@ Task<> Channel::send_exit(const Exit& exit) {
   if (exit.signal.empty()) {
     ssh_channel_request_send_exit_status(state_->channel, exit.code);
   } else {
-    ssh_channel_request_send_exit_signal(state_->channel, exit.signal.c_str(), exit.core_dumped ? 1 : 0, "", "");
+    ssh_channel_request_send_exit_signal(state_->channel, exit.signal.c_str(), exit.core_dumped ? 1 : 0, "",
+                                         "");
   }
   state_->connection->kick();
   co_return;

@@ -16,7 +16,8 @@ struct FreeString {
 
 KeyPair generate_key() {
   ssh_key key = nullptr;
-  if (ssh_pki_generate(SSH_KEYTYPE_ED25519, 0, &key) != SSH_OK) throw Error(Code::internal, "cannot make an SSH key");
+  if (ssh_pki_generate(SSH_KEYTYPE_ED25519, 0, &key) != SSH_OK)
+    throw Error(Code::internal, "cannot make an SSH key");
   const std::unique_ptr<ssh_key_struct, decltype(&ssh_key_free)> owned(key, &ssh_key_free);
   char* private_text = nullptr;
   char* public_text = nullptr;

@@ -19,7 +19,8 @@ constexpr std::size_t kTextLimit = 64u << 10;
 
 class Server;
 
-/// A channel between its opening and the request that starts it, and after that for window changes and signals.
+/// A channel between its opening and the request that starts it, and after that for window changes and
+/// signals.
 struct Session {
   Server* server = nullptr;
   ssh_channel channel = nullptr;
@@ -45,7 +46,8 @@ class Server {
   static int on_auth(ssh_session, const char* user, ssh_key key, char state, void* self);
   static ssh_channel on_open(ssh_session, void* self);
   static int on_environment(ssh_session, ssh_channel, const char* name, const char* value, void* session);
-  static int on_terminal(ssh_session, ssh_channel, const char* name, int columns, int rows, int, int, void* session);
+  static int on_terminal(ssh_session, ssh_channel, const char* name, int columns, int rows, int, int,
+                         void* session);
   static int on_window_change(ssh_session, ssh_channel, int columns, int rows, int, int, void* session);
   static int on_subsystem(ssh_session, ssh_channel, const char* name, void* session);
   static int on_command(ssh_session, ssh_channel, const char* command, void* session);
@@ -67,7 +69,8 @@ bool Server::authorized(ssh_key key) const {
   ssh_string_free_char(text);
   for (const std::string& line : options_.authorized_keys) {
     const std::vector<std::string> words = split(trim(line), ' ');
-    if (words.size() >= 2 && words[0] == ssh_key_type_to_char(ssh_key_type(key)) && words[1] == shown) return true;
+    if (words.size() >= 2 && words[0] == ssh_key_type_to_char(ssh_key_type(key)) && words[1] == shown)
+      return true;
   }
   return false;
 }
@@ -76,7 +79,8 @@ int Server::on_auth(ssh_session, const char*, ssh_key key, char state, void* sel
   auto& server = *static_cast<Server*>(self);
   if (!server.authorized(key)) return SSH_AUTH_DENIED;
   if (state == SSH_PUBLICKEY_STATE_VALID) server.authenticated_ = true;
-  return state == SSH_PUBLICKEY_STATE_VALID || state == SSH_PUBLICKEY_STATE_NONE ? SSH_AUTH_SUCCESS : SSH_AUTH_DENIED;
+  return state == SSH_PUBLICKEY_STATE_VALID || state == SSH_PUBLICKEY_STATE_NONE ? SSH_AUTH_SUCCESS
+                                                                                 : SSH_AUTH_DENIED;
 }
 
 ssh_channel Server::on_open(ssh_session, void* self) {
@@ -113,7 +117,8 @@ int Server::on_environment(ssh_session, ssh_channel, const char* name, const cha
   return 0;
 }
 
-int Server::on_terminal(ssh_session, ssh_channel, const char* name, int columns, int rows, int, int, void* user) {
+int Server::on_terminal(ssh_session, ssh_channel, const char* name, int columns, int rows, int, int,
+                        void* user) {
   static_cast<Session*>(user)->request.terminal = Terminal{name, columns, rows};
   return 0;
 }
@@ -207,7 +212,8 @@ void configure(ssh_bind bind, const ServerOptions& options) {
   const bool no = false;
   set_option(bind, SSH_BIND_OPTIONS_PROCESS_CONFIG, &no);
   ssh_key key = nullptr;
-  if (ssh_pki_import_privkey_base64(options.host_private_key.c_str(), nullptr, nullptr, nullptr, &key) != SSH_OK) {
+  if (ssh_pki_import_privkey_base64(options.host_private_key.c_str(), nullptr, nullptr, nullptr, &key) !=
+      SSH_OK) {
     throw Error(Code::corrupt, "the SSH host key of the configuration cannot be read");
   }
   set_option(bind, SSH_BIND_OPTIONS_IMPORT_KEY, key);  // takes the key

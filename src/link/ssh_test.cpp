@@ -1,9 +1,8 @@
 #include "link/ssh.hpp"
 
-#include <gtest/gtest.h>
-
 #include <dirent.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -31,7 +30,8 @@ class SshTest : public testing::Test {
  protected:
   void run(SessionHandler handler, std::function<Task<>(Client&)> client_side) {
     auto [host_end, guest_end] = make_socket_pair();
-    asio::co_spawn(loop_, serve(std::move(guest_end), {host_.private_key, {user_.public_key}}, std::move(handler)),
+    asio::co_spawn(loop_,
+                   serve(std::move(guest_end), {host_.private_key, {user_.public_key}}, std::move(handler)),
                    [this](std::exception_ptr failure) { server_failure_ = failure; });
     asio::co_spawn(
         loop_,
@@ -58,7 +58,8 @@ class SshTest : public testing::Test {
 Task<std::string> read_to_end(Channel& channel, bool error_stream = false) {
   std::string all;
   char buffer[65536];
-  while (const std::size_t n = co_await channel.read_some(buffer, sizeof buffer, error_stream)) all.append(buffer, n);
+  while (const std::size_t n = co_await channel.read_some(buffer, sizeof buffer, error_stream))
+    all.append(buffer, n);
   co_return all;
 }
 
@@ -144,12 +145,11 @@ TEST_F(SshTest, CarriesALongStreamBothWaysAtOnce) {
       },
       [&](Client& client) -> Task<> {
         const std::shared_ptr<Channel> channel = co_await client.open(kShell, kLimit);
-        spawn_detached(
-            loop_.get_executor(), "writer", [](std::shared_ptr<Channel> to) -> Task<> {
-              const std::string piece(1 << 20, 'x');
-              for (std::size_t sent = 0; sent < kSize; sent += piece.size()) co_await to->write_all(piece);
-              co_await to->send_end();
-            }(channel));
+        spawn_detached(loop_.get_executor(), "writer", [](std::shared_ptr<Channel> to) -> Task<> {
+          const std::string piece(1 << 20, 'x');
+          for (std::size_t sent = 0; sent < kSize; sent += piece.size()) co_await to->write_all(piece);
+          co_await to->send_end();
+        }(channel));
         std::string buffer(1 << 16, '\0');
         while (const std::size_t n = co_await channel->read_some(buffer.data(), buffer.size())) back += n;
       });
@@ -199,13 +199,14 @@ TEST_F(SshTest, AReaderThatDoesNotReadHoldsBackItsWriterOnly) {
         Request stuck;
         stuck.command = "stuck";
         const std::shared_ptr<Channel> first = co_await client.open(stuck, kLimit);
-        spawn_detached(loop_.get_executor(), "writer", [](std::shared_ptr<Channel> to, std::size_t& count) -> Task<> {
-          const std::string piece(1 << 16, 'x');
-          while (true) {
-            co_await to->write_all(piece);
-            count += piece.size();
-          }
-        }(first, sent));
+        spawn_detached(loop_.get_executor(), "writer",
+                       [](std::shared_ptr<Channel> to, std::size_t& count) -> Task<> {
+                         const std::string piece(1 << 16, 'x');
+                         while (true) {
+                           co_await to->write_all(piece);
+                           count += piece.size();
+                         }
+                       }(first, sent));
         for (int i = 0; i < 20; ++i) {
           Request other;
           other.command = "other";
