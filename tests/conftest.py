@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-from harness import IDLE, REPOSITORY, Berth, unique_name
+from harness import IDLE, REPOSITORY, Berth, unique_name, wait_until
 
 IMAGE = "busybox"
 
@@ -43,8 +43,7 @@ def berth(base, busybox_layout):
     assert berth.ok("run", "--rm", IMAGE, "echo", "ready") == "ready"
     yield berth
     berth.remove_all()
-    left = berth.processes()
-    assert not left, f"processes left at the end: {left}"
+    wait_until(lambda: not berth.processes(), "every launcher has ended")
 
 
 @pytest.fixture

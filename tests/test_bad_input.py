@@ -207,7 +207,7 @@ def test_machine_that_never_answers(silent_machine):
     assert len(lines) == 1 and lines[0].startswith("berth:"), lines
     assert "answer" in lines[0] or "did not start" in lines[0], lines
     assert berth.ids() == []
-    assert not berth.processes()
+    wait_until(lambda: not berth.processes(), "the launcher has ended")
 
 
 def test_qemu_is_missing(berth, as_root):

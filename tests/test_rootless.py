@@ -52,7 +52,7 @@ def user_berth(ordinary_user, base, busybox_layout):
     berth.ok("pull", "-q", f"oci:{busybox_layout}")
     yield berth
     berth.remove_all()
-    assert not berth.processes()
+    wait_until(lambda: not berth.processes(), "the launcher has ended")
 
 
 def test_run(user_berth):
