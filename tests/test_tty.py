@@ -28,8 +28,8 @@ def shell(berth):
 @pytest.fixture
 def attached(berth, shell):
     with terminal(berth, "attach", shell, rows=30, columns=100) as user:
-        user.send("\necho at''tached\n")
-        user.expect("attached\r\n")
+        user.send("\n")
+        user.expect("/ # ")
         yield user
 
 
@@ -76,7 +76,8 @@ def test_ctrl_c_interrupts(attached):
 
 
 def test_ctrl_d_ends_the_input(attached):
-    attached.send("cat; echo af''ter\n")
+    attached.send("echo wait''ing; cat; echo af''ter\n")
+    attached.expect("waiting\r\n")
     attached.send("some text\n")
     attached.expect("some text\r\nsome text\r\n")
     attached.send("\x04")
