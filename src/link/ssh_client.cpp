@@ -121,9 +121,10 @@ Task<std::unique_ptr<Channel>> Client::open(const Request& request, Milliseconds
   };
   co_await request_step([&] { return ssh_channel_open_session(channel); }, "an SSH channel");
   result->watch();
-  for (const auto& [name, value] : request.environment) {
-    co_await request_step([&] { return ssh_channel_request_env(channel, name.c_str(), value.c_str()); },
-                          "an SSH variable");
+  for (const auto& variable : request.environment) {
+    co_await request_step(
+        [&] { return ssh_channel_request_env(channel, variable.first.c_str(), variable.second.c_str()); },
+        "an SSH variable");
   }
   if (request.terminal) {
     const Terminal& terminal = *request.terminal;
