@@ -67,6 +67,7 @@ variant() {  # NAME [key=value...]; the defaults are the choice of qemu/argument
   image[$name]=$kernel firmware[$name]=bios-256k.bin
   for setting in "$@"; do
     declare -n field=${setting%%=*}
+    # shellcheck disable=SC2034
     field[$name]=${setting#*=}
   done
 }
@@ -112,6 +113,7 @@ run() {  # NAME -> seconds of wall time, user and system
   [[ $accel == tcg ]] && accelerator=tcg,${tcg[$name]}
   [[ ${devices[$name]} == legacy ]] && modern=
   [[ ${devices[$name]} == 31 ]] && ports=
+  # shellcheck disable=SC2054
   [[ ${devices[$name]} != ports ]] && others=(
     -device pvpanic-pci -device "virtio-rng-pci$modern" -device "virtio-balloon-pci,free-page-reporting=on$modern"
     -drive "if=none,id=d0,file=$work/disk,format=raw,read-only=on" -device "virtio-blk-pci,drive=d0,serial=image$modern"

@@ -83,7 +83,7 @@ def make_podman(layout, work):
     podman = ["podman", "--root", str(work / "podman"), "--runroot", str(work / "podman-run"), "--runtime", "runc"]
     try:
         image = output_of(*podman, "pull", "-q", f"oci:{layout}").split()[-1]
-        peer = Peer("podman, runc", output_of("podman", "--version"), [*podman, "run", "--rm", image, "true"])
+        peer = Peer("podman, runc", output_of("podman", "--version"), [*podman, "run", "--rm", "--ulimit", "host", image, "true"])
         peer.run()
         return peer
     except subprocess.CalledProcessError as failure:
