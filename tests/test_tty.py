@@ -68,7 +68,8 @@ def test_a_change_of_size_is_a_signal(attached):
 
 
 def test_ctrl_c_interrupts(attached):
-    attached.send("echo wait''ing; sleep 1000000\n")
+    # The one that tells is the one to be interrupted: between two commands the shell itself would be hit.
+    attached.send("sh -c \"echo wait''ing; exec sleep 1000000\"\n")
     attached.expect("waiting\r\n")
     attached.send("\x03")
     attached.send("\necho the code is $?\n")
@@ -76,7 +77,7 @@ def test_ctrl_c_interrupts(attached):
 
 
 def test_ctrl_d_ends_the_input(attached):
-    attached.send("echo wait''ing; cat; echo af''ter\n")
+    attached.send("sh -c \"echo wait''ing; exec cat\"; echo af''ter\n")
     attached.expect("waiting\r\n")
     attached.send("some text\n")
     attached.expect("some text\r\nsome text\r\n")
