@@ -83,7 +83,9 @@ def make_podman(layout, work):
     podman = ["podman", "--root", str(work / "podman"), "--runroot", str(work / "podman-run"), "--runtime", "runc"]
     try:
         image = output_of(*podman, "pull", "-q", f"oci:{layout}").split()[-1]
-        peer = Peer("podman, runc", output_of("podman", "--version"), [*podman, "run", "--rm", "--ulimit", "host", image, "true"])
+        # Podman's own limits need CAP_SYS_RESOURCE, which a host that is itself confined may lack.
+        limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
+        peer = Peer("podman, runc", output_of("podman", "--version"), [*podman, "run", "--rm", *limits, image, "true"])
         peer.run()
         return peer
     except subprocess.CalledProcessError as failure:
