@@ -42,7 +42,7 @@ Task<> serve() {
   try {
     co_await guest.run();
   } catch (const Error& error) {
-    log::error("control port: {}", error.what());
+    if (!guest.power_off_ordered()) log::error("control port: {}", error.what());
   }
   // A machine without its host has nobody to run for.
   if (!guest.power_off_ordered()) co_await guest.shut_down();

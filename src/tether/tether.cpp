@@ -16,6 +16,7 @@
 #include "tether/attach.hpp"
 #include "tether/configuration.hpp"
 #include "tether/os/boot.hpp"
+#include "tether/session/device_filter.hpp"
 #include "tether/session/launch_failure.hpp"
 
 namespace berth::tether {
@@ -63,6 +64,7 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
       root_(devices),
       report_changed_(executor) {
   Cgroup::prepare_hierarchy(os::kCgroupHierarchy, cgroup_folder());
+  limit_devices(Cgroup(cgroup_folder()).fd());
   network_.set_loopback_up();
 }
 
@@ -325,43 +327,48 @@ void Tether::report_soon() {
 }
 
 Task<> Tether::report_loop() {
-  while (true) {
+  while (!link_lost_) {
     while (!report_pending_) co_await report_changed_.wait();
     report_pending_ = false;
     extraconfig::Pairs now = writable_pairs(config_);
     extraconfig::Difference difference = extraconfig::diff(reported_, now);
-    if (difference.empty()) continue;
-    reporting_ = true;
-    try {
-      co_await control_.send(link::DocumentKind::report, std::move(difference), kReportLimit);
-      reported_ = std::move(now);
-    } catch (const Error& error) {
-      log::error("report: {}", error.what());
-      if (error.code() == Code::unavailable) co_return;
-      // The host has seen it and cannot take it: the next change is told against what it should have.
-      if (error.code() != Code::timeout) reported_ = std::move(now);
-    }
+    reporting_ = !difference.empty();
+    if (reporting_) co_await report(std::move(difference), std::move(now));
     reporting_ = false;
     report_changed_.notify_all();
   }
 }
 
+Task<> Tether::report(extraconfig::Difference difference, extraconfig::Pairs now) {
+  try {
+    co_await control_.send(link::DocumentKind::report, std::move(difference), kReportLimit);
+    reported_ = std::move(now);
+  } catch (const Error& error) {
+    log::error("report: {}", error.what());
+    link_lost_ = error.code() == Code::unavailable;
+    // A host that refused it has seen it: the next change is told against what it should have.
+    if (error.code() != Code::timeout) reported_ = std::move(now);
+  }
+}
+
 Task<> Tether::wait_reported(Milliseconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
-  while (report_pending_ || reporting_) {
+  while ((report_pending_ || reporting_) && !link_lost_) {
     const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await report_changed_.wait_for(left)) co_return;
+    if (left <= Milliseconds(0)) co_return;
+    co_await report_changed_.wait_for(left);
   }
 }
 
 Task<> Tether::shut_down() {
+  std::vector<std::shared_ptr<Session>> running;
   for (const auto& [id, entry] : sessions_) {
-    if (entry.session && !entry.session->status().ended) entry.session->signal(SIGKILL, true);
+    if (entry.session && !entry.session->status().ended) running.push_back(entry.session);
   }
-  for (const auto& [id, entry] : sessions_) {
-    if (!entry.session) continue;
+  for (const auto& session : running) session->signal(SIGKILL, true);
+  for (const auto& session : running) {
     try {
-      co_await with_deadline(kKillLimit, "the end of session " + id, entry.session->wait_ended());
+      co_await with_deadline(kKillLimit, "the end of session " + session->id(), session->wait_ended());
     } catch (const Error& error) {
       log::warning("{}", error.what());
     }

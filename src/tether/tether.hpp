@@ -61,6 +61,7 @@ class Tether {
   void note_status(const std::string& id, const SessionStatus& status);
   void report_soon();
   Task<> report_loop();
+  Task<> report(extraconfig::Difference difference, extraconfig::Pairs now);
   Task<> wait_reported(Milliseconds limit);
 
   Task<> end_link();
@@ -96,6 +97,7 @@ class Tether {
   extraconfig::Pairs reported_;
   bool report_pending_ = false;
   bool reporting_ = false;
+  bool link_lost_ = false;
   Event report_changed_;
   bool power_off_ordered_ = false;
 };

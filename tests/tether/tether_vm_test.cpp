@@ -154,8 +154,12 @@ TEST(TetherVm, OpensOnlyDockersDevicesAndReportsTheOomKiller) {
     EXPECT_EQ(guest->output("devices").standard_error,
               "head: /dev/disk: Operation not permitted\nhead: /dev/mem: Operation not permitted\n");
 
-    auto session =
-        co_await guest->exec("greedy", command("dd", "if=/dev/zero", "of=/dev/null", "bs=500M", "count=1"));
+    // Together more than the machine has, each less, so that neither is refused.
+    auto session = co_await guest->exec(
+        "ballast", command("dd", "if=/dev/zero", "of=/dev/shm/ballast", "bs=1M", "count=60"));
+    EXPECT_EQ(session.exit_status, 0);
+    session =
+        co_await guest->exec("greedy", command("dd", "if=/dev/zero", "of=/dev/null", "bs=180M", "count=1"));
     EXPECT_EQ(session.signal, 9);
     EXPECT_TRUE(session.oom_killed);
     session = co_await guest->exec("after", command("true"));
