@@ -14,7 +14,7 @@ build_packages=(
 )
 example_packages=(busybox-static)
 test_packages=(
-  libgtest-dev libgmock-dev python3 python3-pytest docker-registry
+  libgtest-dev libgmock-dev python3 python3-pytest python3-pytest-xdist docker-registry
   clang-14 libclang-rt-14-dev clang-format-14 shellcheck
 )
 
