@@ -30,30 +30,35 @@ using boost::system::error_code;
 
 }  // namespace
 
-Event::Event(const asio::any_io_executor& executor)
-    : timer_(executor, asio::steady_timer::time_point::max()) {}
+Event::~Event() {
+  for (Waiter& waiter : waiters_) waiter.timer.cancel();
+  waiters_.clear();
+}
 
 void Event::notify_all() {
-  ++count_;
-  timer_.cancel();
+  for (Waiter& waiter : waiters_) {
+    waiter.notified = true;
+    waiter.timer.cancel();
+  }
+  waiters_.clear();
 }
 
 Task<> Event::wait() {
-  const unsigned long before = count_;
-  error_code ignored;
-  co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-  if (count_ == before) throw Error(Code::unavailable, "wait: cancelled");
+  co_await wait_until_woken(*this, asio::steady_timer::time_point::max());
 }
 
 Task<bool> Event::wait_for(Milliseconds limit) {
-  using namespace asio::experimental::awaitable_operators;
-  asio::steady_timer limit_timer(timer_.get_executor(), limit);
-  const unsigned long before = count_;
-  error_code ignored;
-  error_code limit_ignored;
-  co_await (timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored)) ||
-            limit_timer.async_wait(asio::redirect_error(asio::use_awaitable, limit_ignored)));
-  co_return count_ != before;
+  co_return co_await wait_until_woken(*this, asio::steady_timer::clock_type::now() + limit);
+}
+
+Task<bool> Event::wait_until_woken(Event& event, asio::steady_timer::time_point limit) {
+  // Nothing may run between the caller's look at its condition and the entry into the list.
+  Waiter waiter(event.executor_, limit);
+  event.waiters_.push_back(waiter);
+  error_code failure;
+  co_await waiter.timer.async_wait(asio::redirect_error(asio::use_awaitable, failure));
+  if (failure && !waiter.notified) throw Error(Code::unavailable, "wait: cancelled");
+  co_return waiter.notified;
 }
 
 Stream::Stream(const asio::any_io_executor& executor, UniqueFd fd) : descriptor_(executor) {

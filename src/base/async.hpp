@@ -10,6 +10,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/intrusive/list.hpp>
 
 #include "base/process.hpp"
 #include "base/unique_fd.hpp"
@@ -22,19 +23,36 @@ using Task = asio::awaitable<T>;
 using Milliseconds = std::chrono::milliseconds;
 
 /// Wakes the coroutines that wait for it; all on one loop. A notification without a waiter is not kept:
-/// wait in a loop on a condition.
+/// wait in a loop on a condition. A wait counts from its call on. Waits that the end of the event or a
+/// cancellation ends throw.
 class Event {
  public:
-  explicit Event(const asio::any_io_executor& executor);
+  explicit Event(asio::any_io_executor executor) : executor_(std::move(executor)) {}
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
   void notify_all();
   Task<> wait();
   /// False when `limit` passed first.
   Task<bool> wait_for(Milliseconds limit);
-  asio::any_io_executor executor() { return timer_.get_executor(); }
+  const asio::any_io_executor& executor() const { return executor_; }
 
  private:
-  asio::steady_timer timer_;
-  unsigned long count_ = 0;
+  /// One coroutine that waits; it leaves the list by itself when its frame ends.
+  struct Waiter
+      : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+    Waiter(const asio::any_io_executor& executor, asio::steady_timer::time_point limit)
+        : timer(executor, limit) {}
+
+    asio::steady_timer timer;
+    bool notified = false;
+  };
+
+  static Task<bool> wait_until_woken(Event& event, asio::steady_timer::time_point limit);
+
+  asio::any_io_executor executor_;
+  boost::intrusive::list<Waiter, boost::intrusive::constant_time_size<false>> waiters_;
 };
 
 /// An owned non-blocking descriptor on the loop: pipes, sockets, character devices, pidfds.

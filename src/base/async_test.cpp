@@ -77,6 +77,32 @@ TEST_F(AsyncTest, AnEventWakesAllThatWait) {
   EXPECT_EQ(woken, 3);
 }
 
+TEST_F(AsyncTest, ANotificationDirectlyAfterTheWaitBeganIsNotLost) {
+  Event event(loop.get_executor());
+  run([](Event& waited) -> Task<> {
+    asio::post(waited.executor(), [&waited] { waited.notify_all(); });
+    EXPECT_TRUE(co_await waited.wait_for(Milliseconds(5'000)));
+  }(event));
+}
+
+TEST_F(AsyncTest, TheEndOfAnEventEndsItsWaits) {
+  auto event = std::make_unique<Event>(loop.get_executor());
+  bool ended = false;
+  spawn_detached(loop.get_executor(), "waiter", [](Event& waited, bool& done) -> Task<> {
+    try {
+      co_await waited.wait_for(Milliseconds(5'000));
+    } catch (const Error& error) {
+      done = is_cancelled(error);
+    }
+  }(*event, ended));
+  run([](std::unique_ptr<Event>& owned) -> Task<> {
+    co_await sleep_for(Milliseconds(1));
+    owned.reset();
+    co_await sleep_for(Milliseconds(1));
+  }(event));
+  EXPECT_TRUE(ended);
+}
+
 TEST_F(AsyncTest, AStreamCarriesBytesAndItsEnd) {
   auto [a, b] = make_socket_pair();
   Stream writer(loop.get_executor(), std::move(a));

@@ -195,8 +195,9 @@ Task<> Server::run(ssh_bind bind) {
   int exchanged = ssh_handle_key_exchange(session);
   connection_->start();
   if (exchanged == SSH_AGAIN) {
-    exchanged = co_await connection_->until_done([&] { return ssh_handle_key_exchange(session); }, SSH_AGAIN,
-                                                 kHandshakeLimit, "the SSH handshake");
+    // Of a session whose login came before this look at it libssh would say "again" for ever.
+    const auto exchange = [&] { return authenticated_ ? SSH_OK : ssh_handle_key_exchange(session); };
+    exchanged = co_await connection_->until_done(exchange, SSH_AGAIN, kHandshakeLimit, "the SSH handshake");
   }
   if (exchanged != SSH_OK) throw connection_->broken_error();
   while (!connection_->broken()) co_await connection_->wait_activity();
