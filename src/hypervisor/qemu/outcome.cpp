@@ -39,6 +39,8 @@ constexpr std::array kKnownFailures{
                  "KVM does not work on this host; try software emulation (--accel tcg)"},
     KnownFailure{"kvm_init_vcpu", Code::unavailable,
                  "KVM does not work on this host; try software emulation (--accel tcg)"},
+    KnownFailure{"failed to set MSR", Code::unavailable,
+                 "this host's KVM lacks a processor register that QEMU needs"},
     KnownFailure{"\" lock", Code::busy, "a disk is in use by another machine"},
     KnownFailure{"could not load kernel", Code::corrupt, "the guest kernel is not one that QEMU can boot"},
     KnownFailure{"seccomp", Code::unsupported, "QEMU cannot confine itself on this host's kernel"},
@@ -54,6 +56,16 @@ std::string last_words(std::string_view output) {
   output = trim(output);
   if (output.size() > kQuoted) output.remove_prefix(output.size() - kQuoted);
   return printable(output);
+}
+
+/// The line around the place of what was found, without the program's name.
+std::string line_at(std::string_view output, std::size_t place) {
+  const std::size_t before = output.rfind('\n', place);
+  if (before != std::string_view::npos) output.remove_prefix(before + 1);
+  output = trim(output.substr(0, output.find('\n')));
+  constexpr std::string_view kProgram = "qemu-system-x86_64: ";
+  if (output.starts_with(kProgram)) output.remove_prefix(kProgram.size());
+  return printable(output, kQuoted);
 }
 
 /// What the kernel gave as the cause of its last panic; empty when the console shows none.
@@ -117,12 +129,12 @@ Error explain_start_failure(const MachineSpec& spec, const ExitStatus& exit, std
     const std::string rule = "host forwarding rule '" + forward_rule(forward) + "'";
     if (error_output.find(rule) != std::string_view::npos) return explain_forward_failure(forward);
   }
-  const std::string words = last_words(error_output);
   for (const KnownFailure& known : kKnownFailures) {
-    if (error_output.find(known.text) != std::string_view::npos) {
-      return Error(known.code, "{} (QEMU: {})", known.advice, words);
+    if (const std::size_t place = error_output.find(known.text); place != std::string_view::npos) {
+      return Error(known.code, "{} (QEMU: {})", known.advice, line_at(error_output, place));
     }
   }
+  const std::string words = last_words(error_output);
   return Error(Code::internal, "QEMU could not start the machine: it {}{}{}", exit.describe(),
                words.empty() ? "" : ": ", words);
 }

@@ -50,6 +50,16 @@ TEST(JudgeEnd, FindsThePanicOnTheConsole) {
   EXPECT_EQ(judge_end(evidence).detail.find('\x1b'), std::string::npos);
 }
 
+TEST(ExplainStartFailure, QuotesTheLineThatTells) {
+  const ExitStatus aborted{0, SIGABRT};
+  const Error error = explain_start_failure({}, aborted,
+                                            "qemu-system-x86_64: warning: old\n"
+                                            "qemu-system-x86_64: error: failed to set MSR 0x10a to 0x69\n"
+                                            "qemu-system-x86_64: kvm.c:3183: Assertion failed.\n");
+  EXPECT_EQ(error.code(), Code::unavailable);
+  EXPECT_THAT(error.message(), testing::EndsWith("needs (QEMU: error: failed to set MSR 0x10a to 0x69)"));
+}
+
 TEST(JudgeEnd, QuotesTheLastWords) {
   Evidence evidence;
   evidence.exit.code = 1;
