@@ -149,6 +149,14 @@ Task<> with_deadline(Milliseconds limit, std::string what, Task<> task) {
   if (std::get<0>(winner)) std::rethrow_exception(std::get<0>(winner));
 }
 
+Task<bool> run_until(Event& stop, Task<> task) {
+  using namespace asio::experimental::awaitable_operators;
+  const auto winner = co_await (stop.wait() || outcome_of(std::move(task)));
+  if (winner.index() == 0) co_return false;
+  if (std::get<1>(winner)) std::rethrow_exception(std::get<1>(winner));
+  co_return true;
+}
+
 Task<ExitStatus> wait_exit(Process& process) {
   if (auto status = process.try_wait()) co_return *status;
   // One of its own: a loop's descriptors do not block, and Process waits by blocking.

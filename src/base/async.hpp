@@ -82,6 +82,9 @@ Task<> sleep_for(Milliseconds duration);
 /// Runs `task`; past `limit` it is cancelled and Code::timeout is thrown with `what` in the message.
 Task<> with_deadline(Milliseconds limit, std::string what, Task<> task);
 
+/// Runs `task`; a notification of `stop` cancels it. Whether it came to its own end.
+Task<bool> run_until(Event& stop, Task<> task);
+
 /// Waits for the end of a child of this process and reaps it.
 Task<ExitStatus> wait_exit(Process& process);
 

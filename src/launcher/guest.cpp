@@ -8,8 +8,7 @@
 namespace berth::launcher {
 namespace {
 
-constexpr Milliseconds kConnectLimit{30'000};
-constexpr Milliseconds kOpenLimit{30'000};
+constexpr Milliseconds kResetLimit{10'000};
 constexpr std::size_t kReadSize = 256u << 10;
 
 }  // namespace
@@ -19,23 +18,22 @@ struct Guest::State : std::enable_shared_from_this<State> {
       : callbacks(std::move(given)),
         control(executor, machine.take_port(hypervisor::Port::control)),
         output(executor, machine.take_port(hypervisor::Port::output)),
-        attach_port(machine.take_port(hypervisor::Port::attach)),
         changed(executor) {}
 
   extraconfig::Pairs handle(link::Document document);
   Task<> serve_control();
   Task<> read_output();
+  Task<extraconfig::Pairs> order(link::Order order, Milliseconds limit);
+  static Task<> reset_attach(std::weak_ptr<State> guest, std::string token);
   void broke(const Error& error);
 
   Callbacks callbacks;
   link::ControlChannel control;
   Stream output;
-  UniqueFd attach_port;
+  std::shared_ptr<link::AttachPort> attach;
   Event changed;
   std::optional<link::Hello> hello;
   std::optional<Error> broken;
-  std::shared_ptr<link::ssh::Client> ssh;
-  bool connecting = false;
   bool closed = false;
 };
 
@@ -92,6 +90,21 @@ Task<> Guest::State::read_output() {
   }
 }
 
+Task<extraconfig::Pairs> Guest::State::order(link::Order order, Milliseconds limit) {
+  extraconfig::Difference keys;
+  keys.changed = extraconfig::encode(order);
+  co_return co_await control.send(link::DocumentKind::order, std::move(keys), limit);
+}
+
+Task<> Guest::State::reset_attach(std::weak_ptr<State> guest, std::string token) {
+  const auto state = guest.lock();
+  if (!state) throw Error(Code::unavailable, "the machine of this container has ended");
+  link::Order order;
+  order.verb = link::verb::reset_attach;
+  order.token = std::move(token);
+  co_await state->order(std::move(order), kResetLimit);
+}
+
 void Guest::State::broke(const Error& error) {
   if (closed || broken) return;
   broken = error;
@@ -101,6 +114,12 @@ void Guest::State::broke(const Error& error) {
 
 Guest::Guest(const asio::any_io_executor& executor, hypervisor::Machine& machine, Callbacks callbacks)
     : state_(std::make_shared<State>(executor, machine, std::move(callbacks))) {
+  link::AttachPort::Keys keys{client_key_.private_key, host_key_.public_key};
+  link::AttachPort::Reset reset = [state = std::weak_ptr(state_)](std::string token) {
+    return State::reset_attach(state, std::move(token));
+  };
+  state_->attach = std::make_shared<link::AttachPort>(executor, machine.take_port(hypervisor::Port::attach),
+                                                      std::move(keys), std::move(reset));
   spawn_detached(executor, "control port",
                  [](std::shared_ptr<State> state) -> Task<> { co_await state->serve_control(); }(state_));
   spawn_detached(executor, "output port",
@@ -115,7 +134,7 @@ void Guest::close() {
   state_->closed = true;
   state_->control.close();
   state_->output.close();
-  state_->ssh.reset();
+  state_->attach->close();
   state_->changed.notify_all();
 }
 
@@ -138,30 +157,12 @@ Task<> Guest::configure(extraconfig::Difference keys, Milliseconds limit) {
 }
 
 Task<extraconfig::Pairs> Guest::order(link::Order order, Milliseconds limit) {
-  extraconfig::Difference keys;
-  keys.changed = extraconfig::encode(order);
-  co_return co_await state_->control.send(link::DocumentKind::order, std::move(keys), limit);
+  co_return co_await state_->order(std::move(order), limit);
 }
 
 Task<std::unique_ptr<link::ssh::Channel>> Guest::open_channel(link::ssh::Request request) {
-  const auto state = state_;
-  while (state->connecting) co_await state->changed.wait();
-  if (!state->ssh) {
-    if (!state->attach_port) throw Error(Code::unavailable, "the attach port of this container is broken");
-    state->connecting = true;
-    try {
-      state->ssh = co_await link::ssh::Client::connect(std::move(state->attach_port), client_key_.private_key,
-                                                       host_key_.public_key, kConnectLimit);
-    } catch (...) {
-      state->connecting = false;
-      state->changed.notify_all();
-      throw;
-    }
-    state->connecting = false;
-    state->changed.notify_all();
-  }
-  const std::shared_ptr<link::ssh::Client> client = state->ssh;
-  co_return co_await client->open(request, kOpenLimit);
+  const auto attach = state_->attach;
+  co_return co_await attach->open(std::move(request));
 }
 
 }  // namespace berth::launcher

@@ -8,6 +8,7 @@
 #include "base/async.hpp"
 #include "extraconfig/pairs.hpp"
 #include "hypervisor/hypervisor.hpp"
+#include "link/attach_port.hpp"
 #include "link/control.hpp"
 #include "link/messages.hpp"
 #include "link/output.hpp"
@@ -37,7 +38,8 @@ class Guest {
   /// The keys of this machine's SSH server and of its one client, made with the object.
   const link::ssh::KeyPair& host_key() const { return host_key_; }
   const link::ssh::KeyPair& client_key() const { return client_key_; }
-  /// A session channel to the tether; the first call connects.
+  /// A session channel to the tether; the first call connects,
+  /// and so does the first one after the connection broke.
   Task<std::unique_ptr<link::ssh::Channel>> open_channel(link::ssh::Request request);
 
   void close();

@@ -18,12 +18,11 @@ constexpr std::size_t kCopySize = 64u << 10;
 /// SSH limits nothing here; the guest is small.
 constexpr std::size_t kExecsAtOnce = 128;
 
-constexpr std::string_view kAttachSubsystem = "berth.attach";
-
 link::ssh::Request channel_request(const std::string& session, const std::string& streams) {
   link::ssh::Request request;
-  request.environment = {{"BERTH_SESSION", session}, {"BERTH_STREAMS", streams}};
-  request.subsystem = kAttachSubsystem;
+  request.environment.emplace(link::ssh::kAttachSession, session);
+  request.environment.emplace(link::ssh::kAttachStreams, streams);
+  request.subsystem = link::ssh::kAttachSubsystem;
   return request;
 }
 
@@ -77,7 +76,7 @@ Task<> Launcher::handle_client_frame(const Frame& frame, std::string session, li
       co_await channel->write_all(frame.payload);
       break;
     case FrameKind::end_of_input:
-      co_await channel->send_end();
+      co_await channel->close_input();
       break;
     case FrameKind::resize:
       if (frame.payload.size() != 4)

@@ -45,6 +45,14 @@ struct Exit {
   bool core_dumped = false;
 };
 
+/// The names of an attach channel: a session channel with this subsystem and these variables.
+inline constexpr std::string_view kAttachSubsystem = "berth.attach";
+inline constexpr std::string_view kAttachSession = "BERTH_SESSION";  ///< the session's id
+inline constexpr std::string_view kAttachStreams = "BERTH_STREAMS";  ///< "stdin" or "stdin,stdout,stderr"
+/// A private signal (RFC 4254, 6.9) in front of the end of the data: that end is the end of the session's
+/// input. Without it the client has only detached: a closing client ends its data too.
+inline constexpr const char* kCloseInput = "close-input@berth";
+
 class Connection;
 
 /// One session channel. Belongs to the loop of its connection; every wait ends with an Error when that
@@ -71,6 +79,9 @@ class Channel {
   // Client to server.
   Task<> send_window_change(std::int32_t columns, std::int32_t rows);
   Task<> send_signal(const std::string& name_without_sig);
+  /// Of an attach channel: ends the session's input behind what was written (kCloseInput, and the end of the
+  /// data).
+  Task<> close_input();
   // Server to client.
   Task<> send_exit(const Exit& exit);
   Task<> close();
@@ -99,6 +110,8 @@ class Client {
   Task<std::unique_ptr<Channel>> open(const Request& request, Milliseconds limit);
   /// False once the connection broke.
   bool connected() const;
+  /// Breaks the connection: every wait on it ends with an Error.
+  void close();
 
  private:
   explicit Client(std::shared_ptr<Connection> connection);

@@ -101,7 +101,11 @@ Task<std::unique_ptr<Client>> Client::connect(UniqueFd stream, const std::string
 Client::Client(std::shared_ptr<Connection> connection) : connection_(std::move(connection)) {}
 
 Client::~Client() {
-  if (!connection_->broken()) connection_->break_off();
+  close();
+}
+
+void Client::close() {
+  connection_->break_off();
 }
 
 bool Client::connected() const {

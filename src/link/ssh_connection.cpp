@@ -130,6 +130,10 @@ Error Connection::broken_error() const {
                reason != nullptr && *reason != '\0' ? ": " : "", reason != nullptr ? reason : "");
 }
 
+void Connection::require_unbroken() const {
+  if (broken_) throw broken_error();
+}
+
 std::unique_ptr<Channel> Connection::make_channel(ssh_channel channel) {
   auto state = std::make_shared<Channel::State>();
   state->connection = shared_from_this();
@@ -151,6 +155,7 @@ Task<std::size_t> Channel::read_some(char* buffer, std::size_t size, bool error_
   const auto state = state_;
   const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(size, 1u << 20));
   while (true) {
+    state->connection->require_unbroken();
     const int n = ssh_channel_read_nonblocking(state->channel, buffer, count, error_stream ? 1 : 0);
     state->connection->note_packets();
     if (n > 0) {
@@ -167,6 +172,7 @@ Task<std::size_t> Channel::read_some(char* buffer, std::size_t size, bool error_
 Task<> Channel::write_all(std::string_view bytes, bool error_stream) {
   const auto state = state_;
   while (!bytes.empty()) {
+    state->connection->require_unbroken();
     if (ssh_channel_is_open(state->channel) == 0) throw Error(Code::unavailable, "the SSH channel is closed");
     const auto piece = static_cast<std::uint32_t>(std::min(bytes.size(), kWriteSize));
     const int n = error_stream ? ssh_channel_write_stderr(state->channel, bytes.data(), piece)
@@ -184,6 +190,7 @@ Task<> Channel::write_all(std::string_view bytes, bool error_stream) {
 }
 
 Task<> Channel::send_end() {
+  state_->connection->require_unbroken();
   if (ssh_channel_is_open(state_->channel) != 0) ssh_channel_send_eof(state_->channel);
   state_->connection->kick();
   co_return;
@@ -202,18 +209,26 @@ bool Channel::closed() const {
 }
 
 Task<> Channel::send_window_change(std::int32_t columns, std::int32_t rows) {
+  state_->connection->require_unbroken();
   ssh_channel_change_pty_size(state_->channel, columns, rows);
   state_->connection->kick();
   co_return;
 }
 
 Task<> Channel::send_signal(const std::string& name_without_sig) {
+  state_->connection->require_unbroken();
   ssh_channel_request_send_signal(state_->channel, name_without_sig.c_str());
   state_->connection->kick();
   co_return;
 }
 
+Task<> Channel::close_input() {
+  co_await send_signal(kCloseInput);
+  co_await send_end();
+}
+
 Task<> Channel::send_exit(const Exit& exit) {
+  state_->connection->require_unbroken();
   if (exit.signal.empty()) {
     ssh_channel_request_send_exit_status(state_->channel, exit.code);
   } else {
@@ -225,6 +240,7 @@ Task<> Channel::send_exit(const Exit& exit) {
 }
 
 Task<> Channel::close() {
+  state_->connection->require_unbroken();
   if (ssh_channel_is_open(state_->channel) != 0) ssh_channel_close(state_->channel);
   state_->connection->kick();
   co_return;

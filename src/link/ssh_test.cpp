@@ -106,6 +106,42 @@ TEST_F(SshTest, PassesRequestStreamsAndExit) {
   EXPECT_EQ(exit->code, 7);
 }
 
+TEST_F(SshTest, AServerThatIsCancelledLeavesItsSessionsToTheirEnd) {
+  auto [host_end, guest_end] = make_socket_pair();
+  Event stop(loop_.get_executor());
+  bool session_ended = false;
+  bool ended_by_itself = true;
+  SessionHandler handler = [&](std::shared_ptr<Channel> channel, Request) -> Task<> {
+    try {
+      while (!channel->closed()) co_await channel->write_all(std::string(64 << 10, 'x'));
+    } catch (const Error&) {
+    }
+    session_ended = true;
+  };
+  const ServerOptions options{host_.private_key, {user_.public_key}};
+  const auto server_side = [&](UniqueFd end) -> Task<> {
+    Task<> server = serve(std::move(end), options, handler);
+    ended_by_itself = co_await run_until(stop, std::move(server));
+  };
+  const auto client_side = [&](UniqueFd end) -> Task<> {
+    const auto client = co_await Client::connect(std::move(end), client_key_, pinned_key_, kLimit);
+    const auto channel = co_await client->open(kShell, kLimit);
+    char buffer[4096];
+    co_await channel->read_some(buffer, sizeof buffer);
+    stop.notify_all();
+    while (!session_ended) co_await sleep_for(Milliseconds(1));
+  };
+  asio::co_spawn(loop_, server_side(std::move(guest_end)),
+                 [this](std::exception_ptr failure) { server_failure_ = failure; });
+  asio::co_spawn(loop_, client_side(std::move(host_end)),
+                 [this](std::exception_ptr failure) { client_failure_ = failure; });
+  loop_.run_for(std::chrono::seconds(60));
+  EXPECT_TRUE(session_ended);
+  EXPECT_FALSE(ended_by_itself);
+  EXPECT_FALSE(server_failure_);
+  EXPECT_FALSE(client_failure_);
+}
+
 TEST_F(SshTest, PassesSignalsWindowChangesAndSignalExits) {
   std::vector<std::string> signals;
   std::pair<int, int> window;

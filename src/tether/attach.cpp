@@ -1,15 +1,20 @@
 #include "tether/attach.hpp"
 
-#include <boost/asio/this_coro.hpp>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
+#include "link/resync.hpp"
 #include "link/ssh.hpp"
 #include "tether/os/devices.hpp"
 
 namespace berth::tether {
 namespace {
+
+constexpr std::size_t kTokenLimit = 128;
+constexpr Milliseconds kResetLimit{5'000};
 
 std::string variable(const link::ssh::Request& request, std::string_view name) {
   const auto found = request.environment.find(std::string(name));
@@ -18,11 +23,11 @@ std::string variable(const link::ssh::Request& request, std::string_view name) {
 
 Task<> serve_channel(std::shared_ptr<link::ssh::Channel> channel, link::ssh::Request request,
                      AttachSource source) {
-  if (request.subsystem != kAttachSubsystem) {
+  if (request.subsystem != link::ssh::kAttachSubsystem) {
     throw Error(Code::unsupported, "the tether has no SSH subsystem \"{}\"", request.subsystem);
   }
-  const AttachedStreams streams = parse_attached_streams(variable(request, kAttachStreams));
-  const std::shared_ptr<Session> session = source.find_session(variable(request, kAttachSession));
+  const AttachedStreams streams = parse_attached_streams(variable(request, link::ssh::kAttachStreams));
+  const std::shared_ptr<Session> session = source.find_session(variable(request, link::ssh::kAttachSession));
   if (request.terminal) {
     session->resize({static_cast<std::uint16_t>(request.terminal->columns),
                      static_cast<std::uint16_t>(request.terminal->rows)});
@@ -38,24 +43,55 @@ AttachedStreams parse_attached_streams(std::string_view text) {
   throw Error(Code::invalid_argument, "\"{}\" are not streams that can be attached", text);
 }
 
-Task<> serve_attach(UniqueFd port, AttachSource source) {
-  const auto executor = co_await asio::this_coro::executor;
-  // A port can be open once, and a connection that has ended may keep its descriptor a while.
-  Stream kept(executor, std::move(port));
-  const link::ssh::SessionHandler handler = [source](std::shared_ptr<link::ssh::Channel> channel,
-                                                     link::ssh::Request request) {
-    return serve_channel(std::move(channel), std::move(request), source);
-  };
+AttachServer::AttachServer(const asio::any_io_executor& executor, UniqueFd port, AttachSource source)
+    : port_(executor, std::move(port)), source_(std::move(source)), reset_(executor), meeting_(executor) {}
+
+Task<> AttachServer::run() {
+  const auto self = shared_from_this();
+  co_await os::wait_host_end(reset_.executor(), port_.fd());
   while (true) {
-    co_await os::wait_host_end(executor, kept.fd());
-    co_await kept.wait_readable();
-    link::ssh::ServerOptions options{source.host_key(), source.authorized_keys()};
+    while (used_ && token_.empty()) co_await reset_.wait();
+    Task<> turn = token_.empty() ? serve_next() : meet_host();
     try {
-      co_await link::ssh::serve(duplicate(kept.fd()), std::move(options), handler);
+      co_await run_until(reset_, std::move(turn));
     } catch (const Error& error) {
       log::info("attach: {}", error.what());
     }
   }
+}
+
+Task<> AttachServer::reset(std::string token) {
+  const auto self = shared_from_this();
+  if (token.empty() || token.size() > kTokenLimit || token != printable(token)) {
+    throw Error(Code::invalid_argument, "this cannot be a token of the attach port");
+  }
+  token_ = token;
+  reset_.notify_all();
+  while (token_ == token) {
+    if (!co_await meeting_.wait_for(kResetLimit))
+      throw Error(Code::timeout, "the attach server does not end");
+  }
+}
+
+Task<> AttachServer::meet_host() {
+  const std::string token = std::exchange(token_, {});
+  used_ = true;
+  meeting_.notify_all();
+  co_await link::skip_past_token(port_, token);
+  co_await link::send_token(port_, token);
+  used_ = false;
+}
+
+Task<> AttachServer::serve_next() {
+  co_await port_.wait_readable();
+  used_ = true;
+  link::ssh::ServerOptions options{source_.host_key(), source_.authorized_keys()};
+  const link::ssh::SessionHandler handler = [source = source_](std::shared_ptr<link::ssh::Channel> channel,
+                                                               link::ssh::Request request) {
+    return serve_channel(std::move(channel), std::move(request), source);
+  };
+  // A port can be open once, and a connection that has ended may keep its descriptor a while.
+  co_await link::ssh::serve(duplicate(port_.fd()), std::move(options), handler);
 }
 
 }  // namespace berth::tether

@@ -10,11 +10,6 @@
 
 namespace berth::tether {
 
-/// The names of an attach channel, which is a session channel with this subsystem and these variables.
-inline constexpr std::string_view kAttachSubsystem = "berth.attach";
-inline constexpr std::string_view kAttachSession = "BERTH_SESSION";  ///< the session's id
-inline constexpr std::string_view kAttachStreams = "BERTH_STREAMS";  ///< see parse_attached_streams
-
 /// "stdin" (or nothing) or "stdin,stdout,stderr"; throws invalid-argument for anything else.
 AttachedStreams parse_attached_streams(std::string_view text);
 
@@ -25,8 +20,28 @@ struct AttachSource {
   std::function<std::shared_ptr<Session>(const std::string& id)> find_session;  ///< throws not-found
 };
 
-/// Serves SSH on the attach port, one connection after the other, for good. Nothing is done before a client's
-/// first byte.
-Task<> serve_attach(UniqueFd port, AttachSource source);
+/// Serves SSH on the attach port, one connection after the other. Nothing is done before a client's first
+/// byte. After a connection ended, the next one comes with a reset.
+class AttachServer : public std::enable_shared_from_this<AttachServer> {
+ public:
+  AttachServer(const asio::any_io_executor& executor, UniqueFd port, AttachSource source);
+
+  /// For good.
+  Task<> run();
+  /// Gives up the connection there is, to meet the host again at the token (link/resync.hpp). When this
+  /// returns nothing else reads the port any more. Throws invalid-argument for what cannot be a token.
+  Task<> reset(std::string token);
+
+ private:
+  Task<> serve_next();
+  Task<> meet_host();
+
+  Stream port_;
+  AttachSource source_;
+  bool used_ = false;
+  std::string token_;  ///< of a reset that has not begun yet
+  Event reset_;
+  Event meeting_;
+};
 
 }  // namespace berth::tether

@@ -13,7 +13,6 @@
 #include "base/signals.hpp"
 #include "base/text.hpp"
 #include "extraconfig/codec.hpp"
-#include "tether/attach.hpp"
 #include "tether/configuration.hpp"
 #include "tether/os/boot.hpp"
 #include "tether/session/device_filter.hpp"
@@ -55,7 +54,6 @@ void require_session_id(const std::string& id) {
 Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& devices, const Clock& clock)
     : executor_(executor),
       clock_(clock),
-      devices_(devices),
       control_(executor, std::move(ports.control)),
       output_(std::move(ports.output), executor, clock),
       attach_port_(std::move(ports.attach)),
@@ -261,6 +259,9 @@ Task<extraconfig::Pairs> Tether::obey(link::Order order) {
     co_return processes(order.session);
   } else if (order.verb == link::verb::clock) {
     os::set_wall_clock(order.time);
+  } else if (order.verb == link::verb::reset_attach) {
+    if (!attach_server_) throw Error(Code::wrong_state, "nothing is served on the attach port yet");
+    co_await attach_server_->reset(std::move(order.token));
   } else if (order.verb == link::verb::power_off) {
     power_off_ordered_ = true;
     co_await shut_down();
@@ -395,7 +396,8 @@ void Tether::start_attach_server() {
   if (!attach_port_ || config_.key.data.empty()) return;
   const AttachSource source{[this] { return config_.key.data; }, [this] { return config_.authorized_keys; },
                             [this](const std::string& id) { return session(id); }};
-  spawn_detached(executor_, "attach", serve_attach(std::move(attach_port_), source));
+  attach_server_ = std::make_shared<AttachServer>(executor_, std::move(attach_port_), source);
+  spawn_detached(executor_, "attach", attach_server_->run());
 }
 
 }  // namespace berth::tether

@@ -11,6 +11,7 @@
 #include "config/executor.hpp"
 #include "link/control.hpp"
 #include "link/messages.hpp"
+#include "tether/attach.hpp"
 #include "tether/os/container_root.hpp"
 #include "tether/os/devices.hpp"
 #include "tether/os/network.hpp"
@@ -70,10 +71,10 @@ class Tether {
 
   asio::any_io_executor executor_;
   const Clock& clock_;
-  os::Devices& devices_;
   link::ControlChannel control_;
   OutputPort output_;
-  UniqueFd attach_port_;
+  UniqueFd attach_port_;  ///< until there is a server for it
+  std::shared_ptr<AttachServer> attach_server_;
 
   extraconfig::Pairs pairs_;        ///< as the host sent them
   config::ExecutorConfig config_;   ///< what they say, and what has come of it

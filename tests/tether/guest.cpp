@@ -106,6 +106,10 @@ Guest::Guest(const asio::any_io_executor& executor, std::unique_ptr<hypervisor::
   config.authorized_keys = {client_key_.public_key};
   config.time = SystemClock().now();
   config.entropy.data = random_bytes(64);
+  link::AttachPort::Keys keys{client_key_.private_key, host_key_.public_key};
+  attach_port_ = std::make_shared<link::AttachPort>(
+      executor, machine_->take_port(hypervisor::Port::attach), std::move(keys),
+      [this](std::string token) { return reset_attach(std::move(token)); });
 }
 
 Guest::~Guest() {
@@ -249,21 +253,19 @@ Task<> Guest::wait_output(std::string id, std::string what,
   }
 }
 
-Task<link::ssh::Client*> Guest::ssh() {
-  if (!ssh_) {
-    ssh_ = co_await link::ssh::Client::connect(machine_->take_port(hypervisor::Port::attach),
-                                               client_key_.private_key, host_key_.public_key, kLimit);
-  }
-  co_return ssh_.get();
+Task<> Guest::reset_attach(std::string token) {
+  link::Order order;
+  order.verb = link::verb::reset_attach;
+  order.token = std::move(token);
+  co_await this->order(std::move(order));
 }
 
 Task<std::unique_ptr<link::ssh::Channel>> Guest::attach(std::string id, std::string streams) {
   link::ssh::Request request;
-  request.environment["BERTH_SESSION"] = id;
-  request.environment["BERTH_STREAMS"] = streams;
-  request.subsystem = "berth.attach";
-  link::ssh::Client* client = co_await ssh();
-  co_return co_await client->open(request, kLimit);
+  request.environment.emplace(link::ssh::kAttachSession, id);
+  request.environment.emplace(link::ssh::kAttachStreams, streams);
+  request.subsystem = link::ssh::kAttachSubsystem;
+  co_return co_await attach_port_->open(std::move(request));
 }
 
 Task<hypervisor::MachineEnd> Guest::power_off() {

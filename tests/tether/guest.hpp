@@ -10,6 +10,7 @@
 #include "base/files.hpp"
 #include "config/executor.hpp"
 #include "hypervisor/hypervisor.hpp"
+#include "link/attach_port.hpp"
 #include "link/control.hpp"
 #include "link/messages.hpp"
 #include "link/output.hpp"
@@ -78,9 +79,9 @@ class Guest {
   const config::SessionConfig& session(const std::string& id) const;
   SessionOutput& output(const std::string& id) { return outputs_[id]; }
 
-  /// The SSH client, connected at the first call.
-  Task<link::ssh::Client*> ssh();
   Task<std::unique_ptr<link::ssh::Channel>> attach(std::string id, std::string streams);
+
+  link::AttachPort& attach_port() { return *attach_port_; }
 
   const link::Hello& hello() const { return hello_; }
   hypervisor::Machine& machine() { return *machine_; }
@@ -91,6 +92,7 @@ class Guest {
  private:
   Guest(const asio::any_io_executor& executor, std::unique_ptr<hypervisor::Machine> machine);
   Task<> serve_control();
+  Task<> reset_attach(std::string token);
   Task<> read_output();
 
   asio::any_io_executor executor_;
@@ -107,7 +109,7 @@ class Guest {
   std::map<std::uint16_t, std::string> numbers_;
   link::ssh::KeyPair host_key_;
   link::ssh::KeyPair client_key_;
-  std::unique_ptr<link::ssh::Client> ssh_;
+  std::shared_ptr<link::AttachPort> attach_port_;
 };
 
 /// What the program writes to standard output; a failure throws.

@@ -196,9 +196,46 @@ TEST(TetherVm, AttachesInputToAMainSession) {
     co_await guest->wait_output(
         "main", "echo", [](const SessionOutput& output) { return output.standard_output == "to cat\n"; });
     EXPECT_EQ(guest->session("main").started, "true");
-    co_await channel->send_end();
+    co_await channel->close_input();
     co_await guest->wait_ended("main");
     EXPECT_EQ(guest->session("main").exit_status, 0);
+    co_await guest->power_off();
+  });
+}
+
+TEST(TetherVm, TakesUpTheAttachPortAgainAfterItsConnectionBroke) {
+  run_on_loop([]() -> Task<> {
+    auto guest = co_await boot_with_main(command("cat"));
+    guest->config.sessions["main"].open_stdin = true;
+    co_await guest->push();
+    const auto has_seen = [](std::string text) {
+      return [text](const SessionOutput& output) { return output.standard_output == text; };
+    };
+    const auto first = co_await guest->attach("main", "stdin");
+    co_await first->write_all("one\n");
+    co_await guest->wait_output("main", "first line", has_seen("one\n"));
+
+    // Leaves bytes under way in both directions.
+    config::SessionConfig flood = make_session(command("cat", "/dev/zero"));
+    flood.common.id = "flood";
+    flood.container = "main";
+    flood.run_block = true;
+    flood.open_stdin = true;
+    guest->config.execs["flood"] = std::move(flood);
+    co_await guest->push();
+    const auto unread = co_await guest->attach("flood", "stdin,stdout,stderr");
+    co_await unread->write_all(std::string(64 << 10, 'x'));
+    guest->attach_port().drop_connection();
+
+    for (const char* line : {"two\n", "three\n"}) {
+      const auto again = co_await guest->attach("main", "stdin");
+      co_await again->write_all(line);
+      co_await guest->wait_output("main", line, [line](const SessionOutput& output) {
+        return output.standard_output.ends_with(line);
+      });
+      guest->attach_port().drop_connection();
+    }
+    EXPECT_EQ(guest->output("main").standard_output, "one\ntwo\nthree\n");
     co_await guest->power_off();
   });
 }
@@ -232,7 +269,7 @@ TEST(TetherVm, RunsExecsOverSsh) {
     co_await add("streams", command("sh", "-c", "cat; echo err >&2; exit 5"), false);
     auto channel = co_await guest->attach("streams", "stdin,stdout,stderr");
     co_await channel->write_all("hello\n");
-    co_await channel->send_end();
+    co_await channel->close_input();
     EXPECT_EQ(co_await read_all(*channel, false), "hello\n");
     EXPECT_EQ(co_await read_all(*channel, true), "err\n");
     while (!channel->exit() && !channel->closed()) co_await channel->wait_change();
@@ -275,7 +312,7 @@ TEST(TetherVm, RunsExecsOverSsh) {
     co_await terminal->send_window_change(120, 50);
     co_await terminal->write_all("word\n");
     co_await read_until("got word\r\n50 120\r\n");
-    co_await terminal->send_end();
+    co_await terminal->close_input();
     while (!terminal->exit() && !terminal->closed()) co_await terminal->wait_change();
     EXPECT_TRUE(terminal->exit().has_value());
     if (terminal->exit()) {

@@ -240,19 +240,24 @@ Task<> Session::attach(std::shared_ptr<link::ssh::Channel> channel, AttachedStre
       self->resize({static_cast<std::uint16_t>(columns), static_cast<std::uint16_t>(rows)});
     }
   };
-  channel->on_signal = [weak](std::string_view name) {
+  const auto input_ends = std::make_shared<bool>(false);
+  channel->on_signal = [weak, input_ends](std::string_view name) {
+    if (name == link::ssh::kCloseInput) {
+      *input_ends = true;
+      return;
+    }
     const auto self = weak.lock();
     const auto number = signal_number(name);
     if (self && number && self->pidfd_) send_signal(self->pidfd_.get(), *number);
   };
   attached_ = true;
   changed_.notify_all();
-  spawn_detached(surroundings_.executor, "input of " + id(), feed(channel));
+  spawn_detached(surroundings_.executor, "input of " + id(), feed(channel, input_ends));
   spawn_detached(surroundings_.executor, "attach to " + id(), close_after_end(channel, streams));
   while (!channel->closed()) co_await channel->wait_change();
 }
 
-Task<> Session::feed(std::shared_ptr<link::ssh::Channel> channel) {
+Task<> Session::feed(std::shared_ptr<link::ssh::Channel> channel, std::shared_ptr<bool> input_ends) {
   const auto self = shared_from_this();
   while (status_.started.empty() && !status_.ended) co_await changed_.wait();
   std::string chunk(kInputChunk, '\0');
@@ -261,8 +266,7 @@ Task<> Session::feed(std::shared_ptr<link::ssh::Channel> channel) {
     if (n == 0) break;
     co_await write_input({chunk.data(), n});
   }
-  // A client that closes without an end before it has only detached.
-  if (!channel->closed()) co_await end_input();
+  if (*input_ends) co_await end_input();
 }
 
 Task<> Session::write_input(std::string_view bytes) {

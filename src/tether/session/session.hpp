@@ -97,7 +97,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   Task<> pump(std::shared_ptr<Stream> stream, link::OutputKind kind);
   Task<> deliver(link::OutputKind kind, OutputFrame& frame, std::size_t size);
-  Task<> feed(std::shared_ptr<link::ssh::Channel> channel);
+  Task<> feed(std::shared_ptr<link::ssh::Channel> channel, std::shared_ptr<bool> input_ends);
   Task<> write_input(std::string_view bytes);
   Task<> end_input();
   Task<> close_after_end(std::shared_ptr<link::ssh::Channel> channel, AttachedStreams streams);
