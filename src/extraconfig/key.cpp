@@ -138,6 +138,10 @@ bool is_secret(std::string_view key) {
   return has_attribute(key, kSecretWord);
 }
 
+bool is_confidential(std::string_view key) {
+  return is_secret(key) || key == kSealingKeyName;
+}
+
 bool is_non_persistent(std::string_view key) {
   return has_attribute(key, kNonPersistentWord);
 }

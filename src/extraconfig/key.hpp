@@ -27,6 +27,8 @@ bool guest_visible(std::string_view key);
 bool guest_writable(std::string_view key);
 /// Whether its value is to be sealed.
 bool is_secret(std::string_view key);
+/// Whether its value must not be shown: a secret, or the sealing key itself.
+bool is_confidential(std::string_view key);
 bool is_non_persistent(std::string_view key);
 
 /// The scopes a field without its own takes from the key it is in: hidden keys also have one of read_only and

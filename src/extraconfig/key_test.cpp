@@ -56,6 +56,9 @@ TEST(Keys, GuestRights) {
   EXPECT_FALSE(guest_visible("a.b"));
   EXPECT_EQ(scopes_of("a/b"), Scopes::hidden);
   EXPECT_EQ(scopes_of("guestinfo.vice./a@secret"), describe::scope::secret);
+  EXPECT_TRUE(is_confidential("guestinfo.vice./a@non-persistent@secret"));
+  EXPECT_TRUE(is_confidential(kSealingKeyName));
+  EXPECT_FALSE(is_confidential("secret"));
 }
 
 TEST(Pairs, BelowTakesWholeParts) {
@@ -68,6 +71,16 @@ TEST(Pairs, BelowTakesWholeParts) {
   std::set<std::string> values;
   for (const auto& pair : below(pairs, "guestinfo.vice./it")) values.insert(pair.second);
   EXPECT_EQ(values, (std::set<std::string>{"1", "3", "4", "5"}));
+}
+
+TEST(Pairs, AFilteredSourceHasItsPart) {
+  const Pairs pairs = {{"hidden", "1"}, {"guestinfo.vice./a", "2"}, {"guestinfo.vice./b@secret", "3"}};
+  PairsSource all(pairs);
+  FilterSource guest(all, kGuestScopes, Scopes::secret_only);
+  EXPECT_EQ(guest.get("guestinfo.vice./a"), "2");
+  EXPECT_EQ(guest.get("hidden"), std::nullopt);
+  EXPECT_EQ(guest.get("guestinfo.vice./b@secret"), std::nullopt);
+  EXPECT_FALSE(guest.any_below("c"));
 }
 
 TEST(CalculateKeys, QuotedPartsAndTypesAlone) {
