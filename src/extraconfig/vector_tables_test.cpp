@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "extraconfig/calculate.hpp"
+#include "extraconfig/field_keys.hpp"
 #include "extraconfig/vector_case_test.hpp"
 
 /// Tables of the vector file: keys, scopes and lists of options.
@@ -20,9 +21,8 @@ void run_key_table(const Case&, const json::object& row) {
 void run_field_keys(const Case& test, const json::object& row) {
   for (const auto& field : static_cast<const describe::StructureType&>(test.type()).fields()) {
     if (field.name != text_at(row, "field")) continue;
-    std::string key;
-    field_key(field, text_at(row, "prefix"), key);
-    EXPECT_EQ(key, text_at(row, "key"));
+    const std::string prefix = text_at(row, "prefix");
+    EXPECT_EQ(FieldKeys(prefix).of(field), text_at(row, "key"));
     if (const auto* recurse = row.if_contains("recurse")) {
       const describe::Recursion state = field.apply({});
       EXPECT_EQ(state.depth, recurse->at("depth").as_int64());

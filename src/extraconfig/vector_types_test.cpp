@@ -95,8 +95,8 @@ class ByteString final : public Resettable<describe::BytesType> {
  public:
   using Resettable::Resettable;
   std::string_view get(const void* value) const override { return of(value).text; }
-  bool set(void* value, std::string_view to) const override {
-    of(value).text = to;
+  bool set(void* value, std::string to) const override {
+    of(value).text = std::move(to);
     return true;
   }
 };
