@@ -43,6 +43,7 @@ class Case {
 
   bool is_weak() const { return !weakness_.empty(); }
   bool is_weak(const std::string& word) const { return weakness_.contains(word); }
+  bool is_weak_only(const std::string& word) const { return is_weak(word) && weakness_.size() == 1; }
   bool has(std::string_view name) const { return body_.contains(name); }
   const json::value& at(std::string_view name) const { return body_.at(name); }
   std::string text(std::string_view name) const { return text_at(body_, name); }
