@@ -113,9 +113,10 @@ void run_option_updates(const Case& test) {
   const Options expected = options_of(test.at("expect"));
   if (test.is_weak("resend")) {
     for (const auto& update : updates) EXPECT_NE(std::count(expected.begin(), expected.end(), update), 0);
-    for (const auto& option : pairs_from_options(existing)) {
-      const auto sent = pairs_from_options(updates).find(option.first);
-      EXPECT_FALSE(sent != pairs_from_options(updates).end() && sent->second == option.second);
+    const Pairs sent = pairs_from_options(updates);
+    for (const auto& [key, text] : pairs_from_options(existing)) {
+      const auto found = sent.find(key);
+      EXPECT_FALSE(found != sent.end() && found->second == text) << key;
     }
   } else {
     EXPECT_EQ(updates, expected);
