@@ -1,10 +1,12 @@
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "base/error.hpp"
 #include "config/appliance.hpp"
 #include "extraconfig/codec.hpp"
+#include "extraconfig/pair_table.hpp"
 
 /// The input is lines of KEY=VALUE, decoded into the executor's and the appliance's configuration. What is
 /// accepted must be stored as something that reads back as the same.
@@ -24,15 +26,29 @@ extraconfig::Pairs read_pairs(std::string_view text) {
   return pairs;
 }
 
+/// A table says the same as a map: the value, or nothing for damage.
+template <typename T>
+std::optional<T> decode_from_table(const extraconfig::Pairs& pairs) {
+  extraconfig::PairTable table;
+  for (const auto& [key, value] : pairs) table.put(key, value);
+  try {
+    return extraconfig::decode_new<T>(table);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 template <typename T>
 void decode_into_new(const extraconfig::Pairs& pairs) {
+  const std::optional<T> from_table = decode_from_table<T>(pairs);
   T value;
   try {
     extraconfig::decode(pairs, value);
   } catch (const Error& error) {
-    if (error.code() != Code::corrupt || !(value == T())) __builtin_trap();
+    if (error.code() != Code::corrupt || !(value == T()) || from_table) __builtin_trap();
     return;
   }
+  if (!from_table || !(*from_table == value)) __builtin_trap();
   const extraconfig::Pairs stored = extraconfig::encode(value);
   T again;
   extraconfig::decode(stored, again);

@@ -29,6 +29,7 @@ constexpr Command kCommands[] = {
     {"pull", "Get an image", command::pull},
     {"images", "List images", command::images},
     {"rmi", "Remove images", command::rmi},
+    {"config", "Turn configurations into keys and values and back", command::config},
     {"doctor", "Check what this machine offers and what is missing", command::doctor},
     {"version", "Show the version", command::version},
 };
@@ -67,9 +68,10 @@ engine::Paths paths_for(const GlobalOptions& options) {
 
 /// The one place where failures end.
 int run_command(const GlobalOptions& options, const Command& command) {
+  std::optional<Context> context;
   try {
-    Context context(paths_for(options), command.failure_status);
-    const int status = command.run(context, {options.command.begin() + 1, options.command.end()});
+    context.emplace(paths_for(options), command.failure_status);
+    const int status = command.run(*context, {options.command.begin() + 1, options.command.end()});
     flush_output();
     return status;
   } catch (const Error& error) {
@@ -77,7 +79,7 @@ int run_command(const GlobalOptions& options, const Command& command) {
   } catch (const std::exception& error) {
     print_error(fmt::format("internal error: {}", error.what()));
   }
-  return command.failure_status;
+  return context ? context->failure_status() : command.failure_status;
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ std::span<const Command> commands();
 namespace command {
 
 int attach(Context&, const Arguments&);
+int config(Context&, const Arguments&);
 int create(Context&, const Arguments&);
 int doctor(Context&, const Arguments&);
 int exec(Context&, const Arguments&);

@@ -23,6 +23,8 @@ class Context {
 
   /// The command's exit status when it fails by itself.
   int failure_status() const { return failure_status_; }
+  /// For a command of a command that has its own.
+  void set_failure_status(int status) { failure_status_ = status; }
 
  private:
   engine::Paths paths_;

@@ -137,11 +137,11 @@ template <typename T>
 class ByteString final : public TypeFor<T, BytesType> {
  public:
   std::string_view get(const void* value) const override { return as<T>(value).data; }
-  bool set(void* value, std::string_view to) const override {
+  bool set(void* value, std::string to) const override {
     if constexpr (requires { T::valid(to); }) {
       if (!T::valid(to)) return false;
     }
-    as<T>(value).data.assign(to);
+    as<T>(value).data = std::move(to);
     return true;
   }
   bool has_text() const override { return kHasText; }

@@ -46,16 +46,27 @@ struct Described {
   }
 };
 
+namespace detail {
+
+constexpr bool is_plain_key(std::string_view key) {
+  return key.find_first_of("./ \t\n\v\f\r") == key.npos;
+}
+
+}  // namespace detail
+
 /// A field that takes the scopes of what it is in; its key is its name.
 template <auto Member>
 constexpr Described<Member> field(std::string_view name) {
-  return {Field{.name = name, .key = name}};
+  return {Field{.name = name, .key = name, .plain_key = detail::is_plain_key(name)}};
 }
 
 /// A field with its own key and scopes.
 template <auto Member>
 constexpr Described<Member> field(std::string_view name, std::string_view key, Scopes scopes) {
-  return {Field{.name = name, .key = key, .scopes = scopes == Scopes::none ? Scopes::invalid : scopes}};
+  return {Field{.name = name,
+                .key = key,
+                .plain_key = detail::is_plain_key(key),
+                .scopes = scopes == Scopes::none ? Scopes::invalid : scopes}};
 }
 
 template <typename... Members>

@@ -105,9 +105,9 @@ void Reader::single(const Type& type, void* value, const JsonNode& node) {
 
 void Reader::bytes(const BytesType& type, void* value, const std::string& text) {
   if (type.has_text()) return require(type.set_text(value, text), "the text has not the form of its type");
-  const auto bytes = read_base64(text);
+  auto bytes = read_base64(text);
   require(bytes.has_value(), "expected base64");
-  require(type.set(value, *bytes), "bytes of the wrong length or content");
+  require(type.set(value, *std::move(bytes)), "bytes of the wrong length or content");
 }
 
 void Reader::structure(const StructureType& type, void* value, const JsonNode& node) {

@@ -111,7 +111,36 @@ bool is_writable(const Time& time) {
   return time.zone.empty() || (is_zone(time.zone, time.offset) && (time.zone != "UTC" || time.offset == 0));
 }
 
+/// Length of the well-formed UTF-8 sequence at the start, or 0.
+std::size_t sequence_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const unsigned first = byte(0);
+  const std::size_t length = first < 0x80   ? 1
+                             : first < 0xc2 ? 0
+                             : first < 0xe0 ? 2
+                             : first < 0xf0 ? 3
+                             : first < 0xf5 ? 4
+                                            : 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if (byte(i) >> 6 != 2) return 0;
+  }
+  if (first == 0xe0 && byte(1) < 0xa0) return 0;
+  if (first == 0xed && byte(1) > 0x9f) return 0;
+  if (first == 0xf0 && byte(1) < 0x90) return 0;
+  if (first == 0xf4 && byte(1) > 0x8f) return 0;
+  return length;
+}
+
 }  // namespace
+
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = sequence_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
 
 void append_floating(double value, std::string& text) {
   if (std::isnan(value)) {
@@ -171,12 +200,15 @@ bool append_time(const Time& time, std::string& text) {
 
 void append_base64(std::string_view bytes, std::string& text) {
   const auto at = [&](std::size_t i) { return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0u; };
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+  const std::size_t begin = text.size();
+  text.resize(begin + (bytes.size() + 2) / 3 * 4, '=');
+  char* to = text.data() + begin;
+  for (std::size_t i = 0; i < bytes.size(); i += 3, to += 4) {
     const unsigned group = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
-    text += kAlphabet[group >> 18];
-    text += kAlphabet[group >> 12 & 63];
-    text += i + 1 < bytes.size() ? kAlphabet[group >> 6 & 63] : '=';
-    text += i + 2 < bytes.size() ? kAlphabet[group & 63] : '=';
+    to[0] = kAlphabet[group >> 18];
+    to[1] = kAlphabet[group >> 12 & 63];
+    if (i + 1 < bytes.size()) to[2] = kAlphabet[group >> 6 & 63];
+    if (i + 2 < bytes.size()) to[3] = kAlphabet[group & 63];
   }
 }
 
@@ -238,29 +270,40 @@ std::optional<Time> read_time(std::string_view text) {
 }
 
 std::optional<std::string> read_base64(std::string_view text) {
-  std::string bytes;
-  bytes.reserve(text.size() / 4 * 3);
+  std::string bytes(text.size() / 4 * 3 + 3, '\0');
+  char* to = bytes.data();
+  const auto add = [&to](unsigned byte) { *to++ = static_cast<char>(byte & 255); };
+  const auto sextet_at = [&](std::size_t i) { return int{kSextets[static_cast<unsigned char>(text[i])]}; };
+  // Whole groups, as long as there is nothing else.
+  for (; text.size() >= 4; text.remove_prefix(4)) {
+    const int group = sextet_at(0) << 18 | sextet_at(1) << 12 | sextet_at(2) << 6 | sextet_at(3);
+    if (group < 0) break;
+    add(static_cast<unsigned>(group) >> 16);
+    add(static_cast<unsigned>(group) >> 8);
+    add(static_cast<unsigned>(group));
+  }
   unsigned group = 0;
   int count = 0;
   int padding = 0;
   for (const char c : text) {
-    if (c == '\n' || c == '\r') continue;
-    if (c == '=') {
-      ++padding;
-      continue;
-    }
     const int sextet = kSextets[static_cast<unsigned char>(c)];
-    if (sextet < 0 || padding > 0) return std::nullopt;
-    group = group << 6 | static_cast<unsigned>(sextet);
-    if (++count == 4) {
-      for (const int shift : {16, 8, 0}) bytes += static_cast<char>(group >> shift & 255);
-      group = 0;
+    if (sextet >= 0 && padding == 0) {
+      group = group << 6 | static_cast<unsigned>(sextet);
+      if (++count < 4) continue;
+      add(group >> 16);
+      add(group >> 8);
+      add(group);
       count = 0;
+    } else if (c == '=') {
+      ++padding;
+    } else if (c != '\n' && c != '\r') {
+      return std::nullopt;
     }
   }
   if (count == 1 || (count == 0 ? padding != 0 : padding != 4 - count)) return std::nullopt;
-  if (count >= 2) bytes += static_cast<char>(group >> (count == 2 ? 4 : 10) & 255);
-  if (count == 3) bytes += static_cast<char>(group >> 2 & 255);
+  if (count >= 2) add(group >> (count == 2 ? 4 : 10));
+  if (count == 3) add(group >> 2);
+  bytes.resize(static_cast<std::size_t>(to - bytes.data()));
   return bytes;
 }
 

@@ -10,6 +10,9 @@
 /// The texts of single values. Reading is strict: nothing is returned for a text that is not exactly one.
 namespace berth::describe {
 
+/// Whether it is well-formed UTF-8, as JSON needs it.
+bool is_utf8(std::string_view text);
+
 /// Shortest scientific form that reads back: "0E+00", "3.14E+00", "+Inf", "NaN".
 void append_floating(double value, std::string& text);
 void append_integer(std::int64_t value, std::string& text);

@@ -112,7 +112,7 @@ class BytesType : public Type {
   constexpr explicit BytesType(std::string_view name) : Type(Kind::bytes, name) {}
   virtual std::string_view get(const void* value) const = 0;
   /// False when the type refuses these bytes; the value is then as it was.
-  virtual bool set(void* value, std::string_view to) const = 0;
+  virtual bool set(void* value, std::string to) const = 0;
   /// A type whose bytes people write in another way has a text for JSON; others have base64.
   virtual bool has_text() const { return false; }
   virtual std::string text(const void*) const { return {}; }
@@ -163,6 +163,9 @@ struct Field {
 
   std::string_view name;  ///< as in Go, e.g. "ExitStatus"
   std::string_view key;   ///< its part of a key
+  /// Whether `key` is known to have no '.', no '/' and no blanks at its ends, so that it is the same in every
+  /// spelling of a key.
+  bool plain_key = false;
   /// Scopes::none: an untagged field, which takes the scopes of what it is in.
   Scopes scopes = Scopes::none;
   std::int32_t depth = kNoDepth;

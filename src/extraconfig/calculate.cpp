@@ -7,7 +7,8 @@
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "describe/text.hpp"
-#include "extraconfig/key.hpp"
+#include "extraconfig/field_keys.hpp"
+#include "extraconfig/map_keys.hpp"
 #include "extraconfig/scalar.hpp"
 
 namespace berth::extraconfig {
@@ -112,37 +113,35 @@ class Calculation {
                  std::size_t next) {
     const Part& part = parts_[next];
     bool found = false;
-    std::string field_key_text;
+    FieldKeys keys(key);
     for (const describe::Field& field : type.fields()) {
       if (!part.all && field.name != part.text) continue;
       found = true;
-      field_key(field, key, field_key_text);
-      if (field_key_text.empty()) continue;
-      walk(*field.type, value != nullptr ? field.in(value) : nullptr, field_key_text, next + 1);
+      const std::string& field_key = keys.of(field);
+      if (field_key.empty()) continue;
+      walk(*field.type, value != nullptr ? field.in(value) : nullptr, field_key, next + 1);
     }
     if (!found && !part.all) throw_missing(part, type);
   }
 
   void map(const describe::MapType& type, const void* value, const std::string& key, std::size_t next) {
     const Part& part = parts_[next];
-    std::vector<std::string> texts;
-    std::vector<const void*> values;
+    MapKeys entries;
     if (value != nullptr) {
       type.for_each(value, [&](const void* map_key, const void* mapped) {
-        detail::append_text(type.key(), map_key, texts.emplace_back());
-        values.push_back(mapped);
+        std::string text;
+        detail::append_text(type.key(), map_key, text);
+        entries.add(text, mapped);
       });
     } else if (!part.all) {
-      texts.push_back(part.text);
-      values.push_back(nullptr);
+      entries.add(part.text, nullptr);
     }
-    const auto escaped =
-        escape_map_keys(texts, detail::map_value(type.mapped()), detail::is_read_write_style(key));
+    entries.settle(detail::map_value(type.mapped()), detail::is_read_write_style(key));
     bool found = false;
-    for (std::size_t i = 0; i < texts.size(); ++i) {
-      if (!part.all && texts[i] != part.text) continue;
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      if (!part.all && entries.key(i) != part.text) continue;
       found = true;
-      walk(type.mapped(), values[i], append_key(key, "|", escaped[i]), next + 1);
+      walk(type.mapped(), entries.mapped(i), append_key(key, "|", entries.text(i)), next + 1);
     }
     if (!found && !part.all) throw_missing(part, type);
   }

@@ -70,6 +70,14 @@ bool decode(Source& in, T& value, std::string_view prefix = {}, Absent absent = 
   return found;
 }
 
+/// A new value that has what the source says; throws as decode does.
+template <typename T>
+T decode_new(Source& in, std::string_view prefix = {}) {
+  T value{};
+  decode(in, describe::type_of<T>(), &value, prefix, Absent::keep);
+  return value;
+}
+
 template <typename T>
 bool decode(const Pairs& in, T& value, std::string_view prefix = {}, Absent absent = Absent::keep) {
   PairsSource source(in);

@@ -1,12 +1,17 @@
 #include <algorithm>
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "describe/text.hpp"
 #include "extraconfig/codec.hpp"
-#include "extraconfig/key_stack.hpp"
+#include "extraconfig/field_keys.hpp"
+#include "extraconfig/level_stack.hpp"
+#include "extraconfig/map_keys.hpp"
 #include "extraconfig/scalar.hpp"
 
 namespace berth::extraconfig {
@@ -15,13 +20,15 @@ namespace {
 using describe::Kind;
 using describe::Recursion;
 using describe::Type;
-using detail::KeyStack;
+using detail::LevelStack;
 using detail::throw_corrupt;
 
 /// Elements that a source may claim without data for them: a bound on what a short damaged source allocates.
 constexpr std::size_t kElementsWithoutData = 1 << 16;
+constexpr std::size_t kElementsAtOnce = 16;
 constexpr std::int64_t kLongestList = 1 << 20;
 constexpr int kDeepest = 256;
+constexpr std::size_t kNone = SIZE_MAX;
 
 class Decoder {
  public:
@@ -33,8 +40,7 @@ class Decoder {
  private:
   bool single(const Type& type, void* value, const std::string& key);
   bool structure(const describe::StructureType& type, void* value, const std::string& key, Recursion state);
-  bool field(const describe::Field& field, void* value, const std::string& parent, const std::string& key,
-             Recursion state);
+  bool field(const describe::Field& field, void* object, FieldKeys& keys, Recursion state);
   bool list(const describe::ListType& type, void* value, const std::string& key, Recursion state);
   std::size_t list_size(const std::string& key, std::string_view text);
   void resize(const describe::ListType& type, void* value, std::size_t size, const std::string& key);
@@ -42,19 +48,31 @@ class Decoder {
   void elements(const describe::ListType& type, void* value, const std::string& key, std::size_t size,
                 Recursion state);
   bool map(const describe::MapType& type, void* value, const std::string& key, Recursion state);
-  void entries(const describe::MapType& type, void* value, const std::string& key, const std::string& index,
+  void entries(const describe::MapType& type, void* value, const std::string& key, std::string_view index,
                Recursion state);
+  static void set_map_key(const describe::MapType& type, void* map_key, std::string_view text,
+                          const std::string& key);
   static void drop_unlisted(const describe::MapType& type, void* value,
                             const std::vector<const void*>& listed);
   bool pointer(const describe::PointerType& type, void* value, const std::string& key, Recursion state);
   bool variant(const describe::VariantType& type, void* value, const std::string& key, Recursion state);
+  bool asks_first(const Type& target, bool was_there) const;
   bool nothing(const Type& type, void* value);
+  std::optional<std::string_view> get(const std::string& key) {
+    const auto text = source_.get(key);
+    reads_ += text ? 1 : 0;
+    return text;
+  }
   bool any_below(const std::string& key);
   void part(const Type& type, void* value, const std::string& key, Recursion state, bool is_new);
 
   Source& source_;
   Absent absent_;
-  KeyStack keys_;
+  LevelStack<std::string> keys_;
+  LevelStack<FieldKeys> field_keys_;
+  LevelStack<std::vector<const void*>> listed_;
+  std::size_t reads_ = 0;         ///< that found something
+  std::size_t tried_at_ = kNone;  ///< how many they were when the innermost target was tried
   std::size_t without_data_ = 0;
   int nesting_ = 0;
 };
@@ -94,8 +112,12 @@ bool Decoder::nothing(const Type& type, void* value) {
 }
 
 bool Decoder::single(const Type& type, void* value, const std::string& key) {
-  const auto text = source_.get(key);
+  const auto text = get(key);
   if (!text) return nothing(type, value);
+  if (type.kind() == Kind::text) {
+    static_cast<const describe::TextType&>(type).set(value, *text);
+    return true;
+  }
   const std::string_view reason = detail::set_text(type, value, *text);
   if (!reason.empty()) throw_corrupt(key, reason);
   return true;
@@ -103,23 +125,19 @@ bool Decoder::single(const Type& type, void* value, const std::string& key) {
 
 bool Decoder::structure(const describe::StructureType& type, void* value, const std::string& key,
                         Recursion state) {
-  KeyStack::Level level(keys_);
+  const LevelStack<FieldKeys>::Level keys(field_keys_);
+  keys->enter(key);
   bool found = false;
-  for (const describe::Field& field : type.fields()) {
-    field_key(field, key, level.key());
-    if (level.key().empty()) continue;
-    found |= this->field(field, field.in(value), key, level.key(), field.apply(state));
-  }
+  for (const describe::Field& field : type.fields()) found |= this->field(field, value, *keys, state);
   return found;
 }
 
-bool Decoder::field(const describe::Field& field, void* value, const std::string& parent,
-                    const std::string& key, Recursion state) {
-  if (this->value(*field.type, value, key, state)) return true;
-  if (field.also.empty()) return false;
-  KeyStack::Level level(keys_);
-  second_field_key(field, parent, level.key());
-  return this->value(*field.type, value, level.key(), state);
+bool Decoder::field(const describe::Field& field, void* object, FieldKeys& keys, Recursion state) {
+  const std::string& key = keys.of(field);
+  if (key.empty()) return false;
+  if (this->value(*field.type, field.in(object), key, field.apply(state))) return true;
+  return !field.also.empty() &&
+         this->value(*field.type, field.in(object), keys.second_of(field), field.apply(state));
 }
 
 /// An element or a map's value. A new one that has to have data and has none is damage.
@@ -144,7 +162,7 @@ void Decoder::resize(const describe::ListType& type, void* value, std::size_t si
 }
 
 bool Decoder::list(const describe::ListType& type, void* value, const std::string& key, Recursion state) {
-  const auto text = source_.get(key);
+  const auto text = get(key);
   const bool scalar = detail::is_scalar(type.element().kind());
   if (!text) {
     if (scalar) joined_values(type, value, key, 0);
@@ -159,20 +177,20 @@ bool Decoder::list(const describe::ListType& type, void* value, const std::strin
 /// False when there is no joined text.
 bool Decoder::joined_values(const describe::ListType& type, void* value, const std::string& key,
                             std::size_t size) {
-  KeyStack::Level level(keys_);
-  append_key(key, {}, std::string_view(&kValuesMark, 1), level.key());
-  const auto found = source_.get(level.key());
+  const LevelStack<std::string>::Level level(keys_);
+  append_key(key, {}, std::string_view(&kValuesMark, 1), *level);
+  const auto found = get(*level);
   if (!found) return false;
   const std::string_view text = *found;
   const auto separators = static_cast<std::size_t>(std::count(text.begin(), text.end(), kSeparator));
   if (size == 0 || separators + 1 != size)
-    throw_corrupt(level.key(), "not as many values as the list has elements");
+    throw_corrupt(*level, "not as many values as the list has elements");
   resize(type, value, size, key);
   std::size_t begin = 0;
   for (std::size_t i = 0; i < size; ++i) {
     const std::size_t end = std::min(text.find(kSeparator, begin), text.size());
     const auto reason = detail::set_text(type.element(), type.at(value, i), text.substr(begin, end - begin));
-    if (!reason.empty()) throw_corrupt(level.key(), reason);
+    if (!reason.empty()) throw_corrupt(*level, reason);
     begin = end + 1;
   }
   return true;
@@ -181,48 +199,58 @@ bool Decoder::joined_values(const describe::ListType& type, void* value, const s
 void Decoder::elements(const describe::ListType& type, void* value, const std::string& key, std::size_t size,
                        Recursion state) {
   const std::size_t kept = std::min(size, type.size(value));
-  KeyStack::Level level(keys_);
+  const LevelStack<std::string>::Level level(keys_);
   const bool scalar = detail::is_scalar(type.element().kind());
   if (type.size(value) > size) resize(type, value, size, key);
   for (std::size_t i = 0; i < size; ++i) {
-    if (type.size(value) == i) resize(type, value, std::min(size, i + 1 + i / 2), key);
-    append_key(key, "|", std::to_string(i), level.key());
+    if (type.size(value) == i) resize(type, value, std::min(size, i + kElementsAtOnce + i / 2), key);
+    append_key(key, "|", std::to_string(i), *level);
     // Values of a scalar list are no step of the walk, in this form as in the joined one.
-    part(type.element(), type.at(value, i), level.key(), scalar ? Recursion() : state, i >= kept || scalar);
+    part(type.element(), type.at(value, i), *level, scalar ? Recursion() : state, i >= kept || scalar);
   }
 }
 
 bool Decoder::map(const describe::MapType& type, void* value, const std::string& key, Recursion state) {
-  const auto text = source_.get(key);
+  const auto text = get(key);
   if (!text) return nothing(type, value);
   if (text->empty()) {
     type.reset(value);
-  } else {
-    entries(type, value, key, std::string(*text), state);
+    return true;
   }
+  // Kept, as the source may forget it at its next call.
+  const LevelStack<std::string>::Level index(keys_);
+  *index = *text;
+  entries(type, value, key, *index, state);
   return true;
 }
 
 void Decoder::entries(const describe::MapType& type, void* value, const std::string& key,
-                      const std::string& index, Recursion state) {
+                      std::string_view index, Recursion state) {
   // Entries are known by where they are: keys of different texts can be equal, as 0 and -0 are.
-  std::vector<const void*> listed;
-  KeyStack::Level level(keys_);
-  for (const std::string& text : split(index, kSeparator)) {
-    const auto place = type.place(value, [&](void* map_key) {
-      const auto reason = detail::set_text(type.key(), map_key, unescape_map_key(text));
-      if (!reason.empty())
-        throw_corrupt(key, fmt::format("the map key \"{}\" is {}", printable(text, 128), reason));
-    });
-    listed.push_back(place.mapped);
-    append_key(key, "|", text, level.key());
-    part(type.mapped(), place.mapped, level.key(), state, place.inserted);
+  const LevelStack<std::vector<const void*>>::Level listed(listed_);
+  listed->clear();
+  const LevelStack<std::string>::Level level(keys_);
+  for (std::size_t begin = 0, end = 0; begin <= index.size(); begin = end + 1) {
+    end = std::min(index.find(kSeparator, begin), index.size());
+    const std::string_view text = index.substr(begin, end - begin);
+    const auto place = type.place(value, [&](void* map_key) { set_map_key(type, map_key, text, key); });
+    listed->push_back(place.mapped);
+    append_key(key, "|", text, *level);
+    part(type.mapped(), place.mapped, *level, state, place.inserted);
   }
-  std::sort(listed.begin(), listed.end());
-  if (std::adjacent_find(listed.begin(), listed.end()) != listed.end()) {
+  std::sort(listed->begin(), listed->end());
+  if (std::adjacent_find(listed->begin(), listed->end()) != listed->end()) {
     throw_corrupt(key, "a map key is there twice");
   }
-  if (absent_ == Absent::reset) drop_unlisted(type, value, listed);
+  if (absent_ == Absent::reset) drop_unlisted(type, value, *listed);
+}
+
+void Decoder::set_map_key(const describe::MapType& type, void* map_key, std::string_view text,
+                          const std::string& key) {
+  const auto reason = text.starts_with('%') ? detail::set_text(type.key(), map_key, unescape_map_key(text))
+                                            : detail::set_text(type.key(), map_key, text);
+  if (reason.empty()) return;
+  throw_corrupt(key, fmt::format("the map key \"{}\" is {}", printable(text, 128), reason));
 }
 
 void Decoder::drop_unlisted(const describe::MapType& type, void* value,
@@ -245,28 +273,38 @@ bool Decoder::pointer(const describe::PointerType& type, void* value, const std:
     if (!was_there) type.emplace(value);
     return true;
   }
-  // Asked first, so that a type that contains itself ends where its data ends.
-  if (!any_below(key)) return nothing(type, value);
+  if (asks_first(type.target(), was_there) && !any_below(key)) return nothing(type, value);
   void* target = was_there ? type.get(value) : type.emplace(value);
+  const std::size_t outer = std::exchange(tried_at_, reads_);
   bool found = this->value(type.target(), target, key, state);
-  if (!found && type.target().kind() == Kind::structure && state.depth != 0)
-    found = source_.get(key).has_value();
+  if (found && reads_ == tried_at_) found = any_below(key);
+  if (!found && type.target().kind() == Kind::structure) found = get(key).has_value();
+  tried_at_ = outer;
   if (!found && (!was_there || absent_ == Absent::reset)) type.reset(value);
   return found;
 }
 
+/// A new target is tried, and dropped when nothing is found for it, which is faster than to ask whether there
+/// is anything. But a type that contains itself ends only where its data ends, so that a target within one
+/// for which nothing was found so far is not tried.
+bool Decoder::asks_first(const Type& target, bool was_there) const {
+  const Kind kind = target.kind();
+  const bool is_single = detail::is_scalar(kind) || kind == Kind::time || kind == Kind::bytes;
+  return !is_single && (was_there || reads_ == tried_at_);
+}
+
 bool Decoder::variant(const describe::VariantType& type, void* value, const std::string& key,
                       Recursion state) {
-  const auto text = source_.get(key);
+  const auto text = get(key);
   if (!text) return nothing(type, value);
   const auto names = type.names();
   const auto found = std::find(names.begin(), names.end(), *text);
   if (found == names.end()) throw_corrupt(key, "not one of the known alternatives");
   const auto index = static_cast<std::size_t>(found - names.begin());
   const bool is_new = type.index(value) != index;
-  KeyStack::Level level(keys_);
-  append_key(key, "|", *found, level.key());
-  part(type.alternative(index), type.emplace(value, index), level.key(), state, is_new);
+  const LevelStack<std::string>::Level level(keys_);
+  append_key(key, "|", *found, *level);
+  part(type.alternative(index), type.emplace(value, index), *level, state, is_new);
   return true;
 }
 

@@ -1,13 +1,12 @@
-#include <algorithm>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "describe/text.hpp"
 #include "extraconfig/codec.hpp"
-#include "extraconfig/key_stack.hpp"
+#include "extraconfig/field_keys.hpp"
+#include "extraconfig/level_stack.hpp"
+#include "extraconfig/map_keys.hpp"
 #include "extraconfig/scalar.hpp"
 
 namespace berth::extraconfig {
@@ -16,7 +15,7 @@ namespace {
 using describe::Kind;
 using describe::Recursion;
 using describe::Type;
-using detail::KeyStack;
+using detail::LevelStack;
 
 class Encoder {
  public:
@@ -42,7 +41,9 @@ class Encoder {
   }
 
   Sink& sink_;
-  KeyStack keys_;
+  LevelStack<std::string> keys_;
+  LevelStack<FieldKeys> field_keys_;
+  LevelStack<MapKeys> map_keys_;
   std::string text_;
   std::size_t written_ = 0;
 };
@@ -85,11 +86,11 @@ void Encoder::text_of(const Type& type, const void* value, const std::string& ke
 
 void Encoder::structure(const describe::StructureType& type, const void* value, const std::string& key,
                         Recursion state) {
-  KeyStack::Level level(keys_);
+  const LevelStack<FieldKeys>::Level keys(field_keys_);
+  keys->enter(key);
   for (const describe::Field& field : type.fields()) {
-    field_key(field, key, level.key());
-    if (level.key().empty()) continue;
-    this->value(*field.type, field.in(value), level.key(), field.apply(state));
+    const std::string& field_key = keys->of(field);
+    if (!field_key.empty()) this->value(*field.type, field.in(value), field_key, field.apply(state));
   }
 }
 
@@ -99,13 +100,13 @@ void Encoder::list(const describe::ListType& type, const void* value, const std:
   if (size == 0) return;
   if (!detail::is_scalar(type.element().kind()) || !joined_values(type, value, key)) {
     const bool scalar = detail::is_scalar(type.element().kind());
-    KeyStack::Level level(keys_);
+    const LevelStack<std::string>::Level element_key(keys_);
     for (std::size_t i = 0; i < size; ++i) {
-      append_key(key, "|", std::to_string(i), level.key());
+      append_key(key, "|", std::to_string(i), *element_key);
       if (scalar) {
-        single(type.element(), type.at(value, i), level.key());
+        single(type.element(), type.at(value, i), *element_key);
       } else {
-        this->value(type.element(), type.at(value, i), level.key(), state);
+        this->value(type.element(), type.at(value, i), *element_key, state);
       }
     }
   }
@@ -124,37 +125,31 @@ bool Encoder::joined_values(const describe::ListType& type, const void* value, c
     text_of(type.element(), type.at(value, i), key);
     if (text_.find(kSeparator, begin) != text_.npos) return false;
   }
-  KeyStack::Level level(keys_);
-  append_key(key, {}, std::string_view(&kValuesMark, 1), level.key());
-  put(level.key(), text_);
+  const LevelStack<std::string>::Level values_key(keys_);
+  append_key(key, {}, std::string_view(&kValuesMark, 1), *values_key);
+  put(*values_key, text_);
   return true;
 }
 
 void Encoder::map(const describe::MapType& type, const void* value, const std::string& key, Recursion state) {
   if (type.size(value) == 0) return;
-  std::vector<std::string> texts;
-  std::vector<std::pair<std::string, const void*>> entries;
-  texts.reserve(type.size(value));
-  entries.reserve(type.size(value));
+  const LevelStack<MapKeys>::Level entries(map_keys_);
+  entries->clear();
   type.for_each(value, [&](const void* entry_key, const void* mapped) {
     text_.clear();
     text_of(type.key(), entry_key, key);
-    texts.push_back(text_);
-    entries.emplace_back(std::string(), mapped);
+    entries->add(text_, mapped);
   });
-  texts =
-      escape_map_keys(std::move(texts), detail::map_value(type.mapped()), detail::is_read_write_style(key));
-  for (std::size_t i = 0; i < texts.size(); ++i) entries[i].first = std::move(texts[i]);
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  KeyStack::Level level(keys_);
-  for (const auto& [text, mapped] : entries) {
-    append_key(key, "|", text, level.key());
-    this->value(type.mapped(), mapped, level.key(), state);
+  entries->settle(detail::map_value(type.mapped()), detail::is_read_write_style(key));
+  const LevelStack<std::string>::Level entry_key(keys_);
+  for (std::size_t i = 0; i < entries->size(); ++i) {
+    append_key(key, "|", entries->text(i), *entry_key);
+    this->value(type.mapped(), entries->mapped(i), *entry_key, state);
   }
   text_.clear();
-  for (const auto& entry : entries) {
-    if (!text_.empty()) text_ += kSeparator;
-    text_ += entry.first;
+  for (std::size_t i = 0; i < entries->size(); ++i) {
+    if (i > 0) text_ += kSeparator;
+    text_ += entries->text(i);
   }
   put(key, text_);
 }
@@ -189,9 +184,9 @@ void Encoder::mark_empty(const Type& target, const void* value, const std::strin
 void Encoder::variant(const describe::VariantType& type, const void* value, const std::string& key,
                       Recursion state) {
   const std::size_t index = type.index(value);
-  KeyStack::Level level(keys_);
-  append_key(key, "|", type.names()[index], level.key());
-  this->value(type.alternative(index), type.get(value), level.key(), state);
+  const LevelStack<std::string>::Level alternative_key(keys_);
+  append_key(key, "|", type.names()[index], *alternative_key);
+  this->value(type.alternative(index), type.get(value), *alternative_key, state);
   put(key, type.names()[index]);
 }
 

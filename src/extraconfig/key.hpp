@@ -2,7 +2,6 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "describe/type.hpp"
 
@@ -21,12 +20,16 @@ inline constexpr std::string_view kSealingKeyName = "guestinfo.ovfEnv";
 inline constexpr char kSeparator = '|';
 inline constexpr char kValuesMark = '~';
 
+/// The key without its attributes.
+std::string_view body_of(std::string_view key);
 /// Whether the guest may see the key.
 bool guest_visible(std::string_view key);
 /// Whether the guest may change it.
 bool guest_writable(std::string_view key);
 /// Whether its value is to be sealed.
 bool is_secret(std::string_view key);
+/// Whether its value must not be shown: a secret, or the sealing key itself.
+bool is_confidential(std::string_view key);
 bool is_non_persistent(std::string_view key);
 
 /// The scopes a field without its own takes from the key it is in: hidden keys also have one of read_only and
@@ -35,16 +38,6 @@ Scopes inherited_scopes(std::string_view key);
 
 /// What the key is in fact: exactly one of hidden, read_only, read_write, and its attributes.
 Scopes scopes_of(std::string_view key);
-
-/// The key of a part `name` with these scopes in `parent`; empty when the scopes allow none (invalid ones,
-/// and hidden with non-persistent). Replaces `key`, whose memory is used again.
-void make_key(Scopes scopes, std::string_view parent, std::string_view name, std::string& key);
-std::string make_key(Scopes scopes, std::string_view parent, std::string_view name);
-
-/// The key of a described field in `parent`; empty when the field has none there.
-void field_key(const describe::Field& field, std::string_view parent, std::string& key);
-/// The same for the field's second spelling.
-void second_field_key(const describe::Field& field, std::string_view parent, std::string& key);
 
 /// Adds `separator` (may be empty) and `value` in front of the attributes of `parent`.
 void append_key(std::string_view parent, std::string_view separator, std::string_view value,
@@ -65,21 +58,5 @@ struct Spellings {
   std::string read_write;
 };
 Spellings spellings_below(std::string_view parent);
-
-/// What follows the text of a map key within the keys of the map's values; decides which texts are safe.
-enum class MapValue {
-  leaf,       ///< nothing
-  appended,   ///< more '|' parts
-  rewritten,  ///< parts of structures: '.' and '/' are exchanged, and the text is cut at '@'
-};
-
-/// The texts under which the keys of one map appear in keys and in the index, in the same order. A text
-/// stands for itself unless that would lose something: it is torn at '|', empty, begins with '%', changes the
-/// scopes of its value, or meets the keys of another entry. It is then '%' followed by the text with each of
-/// | . / @ ~ % as %XX.
-std::vector<std::string> escape_map_keys(std::vector<std::string> texts, MapValue value,
-                                         bool read_write_style);
-/// The map key of a text; one that escape_map_keys cannot have made stands for itself.
-std::string unescape_map_key(std::string_view text);
 
 }  // namespace berth::extraconfig

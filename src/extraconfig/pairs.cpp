@@ -41,6 +41,11 @@ void FilterSink::put(std::string_view key, std::string_view value) {
   if (passes(key, wanted_, unwanted_)) inner_.put(key, value);
 }
 
+std::optional<std::string_view> FilterSource::get(std::string_view key) {
+  if (!passes(key, wanted_, unwanted_)) return std::nullopt;
+  return inner_.get(key);
+}
+
 Pairs filter(const Pairs& pairs, Scopes wanted, Scopes unwanted) {
   Pairs result;
   for (const auto& pair : pairs) {

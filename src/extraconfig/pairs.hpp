@@ -28,7 +28,7 @@ class Source {
   virtual ~Source() = default;
   /// The value, or nothing when there is no such key; the view is valid until the next call.
   virtual std::optional<std::string_view> get(std::string_view key) = 0;
-  /// Whether any key begins so.
+  /// False only when no key begins so.
   virtual bool any_below(std::string_view prefix) = 0;
 };
 
@@ -62,6 +62,22 @@ class FilterSink final : public Sink {
 
  private:
   Sink& inner_;
+  Scopes wanted_;
+  Scopes unwanted_;
+};
+
+/// Gives the pairs whose key has any of `wanted` and none of `unwanted`; others are as if they were not
+/// there.
+class FilterSource final : public Source {
+ public:
+  FilterSource(Source& inner, Scopes wanted, Scopes unwanted = Scopes::none)
+      : inner_(inner), wanted_(wanted), unwanted_(unwanted) {}
+  std::optional<std::string_view> get(std::string_view key) override;
+  /// Also true when only other pairs begin so.
+  bool any_below(std::string_view prefix) override { return inner_.any_below(prefix); }
+
+ private:
+  Source& inner_;
   Scopes wanted_;
   Scopes unwanted_;
 };

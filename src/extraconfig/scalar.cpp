@@ -1,11 +1,11 @@
 #include "extraconfig/scalar.hpp"
 
 #include <algorithm>
-#include <vector>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "describe/text.hpp"
+#include "extraconfig/key.hpp"
 
 namespace berth::extraconfig::detail {
 namespace {
@@ -43,24 +43,32 @@ std::string_view set_enumerator(const describe::EnumerationType& type, void* val
 }
 
 std::string_view set_bytes(const describe::BytesType& type, void* value, std::string_view text) {
-  const auto bytes = describe::read_base64(text);
+  auto bytes = describe::read_base64(text);
   if (!bytes) return "not base64";
-  return type.set(value, *bytes) ? "" : "bytes of the wrong length or content";
+  return type.set(value, *std::move(bytes)) ? "" : "bytes of the wrong length or content";
 }
 
-bool has_structure(const describe::Type& type, std::vector<const describe::Type*>& open) {
-  if (std::find(open.begin(), open.end(), &type) != open.end()) return false;
-  open.push_back(&type);
+/// The types that a walk is in.
+struct Open {
+  const describe::Type* type;
+  const Open* outer;
+};
+
+bool has_structure(const describe::Type& type, const Open* outer = nullptr) {
+  for (const Open* open = outer; open != nullptr; open = open->outer) {
+    if (open->type == &type) return false;
+  }
+  const Open open{&type, outer};
   switch (type.kind()) {
     case Kind::structure:
     case Kind::variant:
       return true;
     case Kind::list:
-      return has_structure(as<describe::ListType>(type).element(), open);
+      return has_structure(as<describe::ListType>(type).element(), &open);
     case Kind::map:
-      return has_structure(as<describe::MapType>(type).mapped(), open);
+      return has_structure(as<describe::MapType>(type).mapped(), &open);
     case Kind::pointer:
-      return has_structure(as<describe::PointerType>(type).target(), open);
+      return has_structure(as<describe::PointerType>(type).target(), &open);
     default:
       return false;
   }
@@ -153,8 +161,7 @@ std::string_view set_text(const describe::Type& type, void* value, std::string_v
 }
 
 MapValue map_value(const describe::Type& mapped) {
-  std::vector<const describe::Type*> open;
-  if (has_structure(mapped, open)) return MapValue::rewritten;
+  if (has_structure(mapped)) return MapValue::rewritten;
   const describe::Type* type = &mapped;
   while (type->kind() == Kind::pointer) type = &as<describe::PointerType>(*type).target();
   return type->kind() == Kind::list || type->kind() == Kind::map ? MapValue::appended : MapValue::leaf;

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "describe/type.hpp"
-#include "extraconfig/key.hpp"
+#include "extraconfig/map_keys.hpp"
 
 /// What encode and decode share.
 namespace berth::extraconfig::detail {

@@ -95,8 +95,8 @@ class ByteString final : public Resettable<describe::BytesType> {
  public:
   using Resettable::Resettable;
   std::string_view get(const void* value) const override { return of(value).text; }
-  bool set(void* value, std::string_view to) const override {
-    of(value).text = to;
+  bool set(void* value, std::string to) const override {
+    of(value).text = std::move(to);
     return true;
   }
 };
@@ -258,7 +258,10 @@ const Type* Types::named(std::string_view name) {
   const json::value& description = descriptions_.at(name);
   const auto* fields = description.is_object() ? description.as_object().if_contains("struct") : nullptr;
   if (fields != nullptr) return structure(*fields, name);
-  return named_.emplace(name, make(description)).first->second;
+  if (!open_.insert(name).second) throw std::runtime_error("a type that contains itself without a structure");
+  const Type* type = make(description);
+  open_.erase(name);
+  return named_.emplace(name, type).first->second;
 }
 
 const Type* Types::structure(const json::value& fields, std::string_view name) {

@@ -3,6 +3,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,6 +49,7 @@ class Types {
   const json::object& descriptions_;
   std::deque<std::string> texts_;
   std::map<std::string, const describe::Type*, std::less<>> named_;
+  std::set<std::string_view> open_;  ///< names that are being looked up
   std::vector<std::unique_ptr<describe::Type>> types_;
 };
 

@@ -8,8 +8,6 @@
 namespace berth::record {
 namespace {
 
-constexpr std::string_view kHostPrefix = "host";
-
 bool is_any_address(const std::string& address) {
   return address.empty() || address == "::";
 }
@@ -37,6 +35,11 @@ extraconfig::Pairs encode(const Pod& pod) {
 }
 
 Pod decode(const extraconfig::Pairs& pairs) {
+  extraconfig::PairsSource source(pairs);
+  return decode(source);
+}
+
+Pod decode(extraconfig::Source& pairs) {
   Pod pod;
   extraconfig::decode(pairs, pod.executor);
   extraconfig::decode(pairs, pod.host, kHostPrefix);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/executor.hpp"
@@ -29,7 +30,10 @@ struct ProcessIdentity {
   bool operator==(const ProcessIdentity&) const = default;
 };
 
-/// What only the host knows of a pod: hidden keys below "host".
+/// Where a record has what only the host knows.
+inline constexpr std::string_view kHostPrefix = "host";
+
+/// What only the host knows of a pod: hidden keys below kHostPrefix.
 struct Host {
   Status status = Status::created;
   std::string image_reference;  ///< as the user gave it, normalised
@@ -71,6 +75,7 @@ struct Pod {
 /// What the store keeps of a pod: the executor's keys at the top, the host's below "host".
 extraconfig::Pairs encode(const Pod& pod);
 /// Throws Code::corrupt naming the key.
+Pod decode(extraconfig::Source& pairs);
 Pod decode(const extraconfig::Pairs& pairs);
 
 /// "0.0.0.0:8080/tcp"

@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "base/ids.hpp"
+#include "extraconfig/pair_table.hpp"
 #include "record/database.hpp"
 
 namespace berth::record {
@@ -47,7 +48,8 @@ std::vector<PortBinding> held_ports(const Pod& pod) {
   return held;
 }
 
-Pod decode_record(const std::string& id, const Pairs& pairs, std::int64_t generation) {
+template <typename Stored>
+Pod decode_record(const std::string& id, Stored& pairs, std::int64_t generation) {
   try {
     Pod pod = decode(pairs);
     pod.generation = static_cast<std::uint64_t>(generation);
@@ -68,6 +70,8 @@ struct Store::State {
     Pairs pairs;
   };
 
+  /// The stored pairs and the generation, 0 when there is no such record.
+  std::pair<Pairs, std::int64_t> load_pairs(std::string_view id);
   std::optional<Record> load(std::string_view id);
   /// The id that a name, an id or a unique prefix of one means.
   std::string resolve(std::string_view name_or_id);
@@ -116,7 +120,7 @@ struct Store::State {
   Statement delete_ports{database, "DELETE FROM ports WHERE pod = ?1"};
 };
 
-std::optional<Store::State::Record> Store::State::load(std::string_view id) {
+std::pair<Pairs, std::int64_t> Store::State::load_pairs(std::string_view id) {
   Query query(select_record);
   query.with(id);
   Pairs pairs;
@@ -125,12 +129,18 @@ std::optional<Store::State::Record> Store::State::load(std::string_view id) {
     generation = query->integer(0);
     pairs.emplace_hint(pairs.end(), query->text(1), query->text(2));
   }
+  return {std::move(pairs), generation};
+}
+
+std::optional<Store::State::Record> Store::State::load(std::string_view id) {
+  auto [pairs, generation] = load_pairs(id);
   if (generation == 0) return std::nullopt;
   Pod pod = decode_record(std::string(id), pairs, generation);
   return Record{std::move(pod), std::move(pairs)};
 }
 
 std::string Store::State::resolve(std::string_view name_or_id) {
+  if (name_or_id.empty()) throw Error(Code::invalid_argument, "the name or id of the container is empty");
   if (Query query(select_named); query.with(name_or_id).step()) return std::string(query->text(0));
   Query query(select_prefixed);
   if (!query.with(name_or_id).step()) throw no_such_container(name_or_id);
@@ -255,14 +265,19 @@ std::optional<Pod> Store::find(std::string_view id) {
 }
 
 Pod Store::get(std::string_view name_or_id) {
-  if (name_or_id.empty()) throw Error(Code::invalid_argument, "the name or id of the container is empty");
   if (std::optional<Pod> pod = find(state_->resolve(name_or_id))) return std::move(*pod);
   throw no_such_container(name_or_id);
 }
 
+Pairs Store::pairs(std::string_view name_or_id) {
+  auto [pairs, generation] = state_->load_pairs(state_->resolve(name_or_id));
+  if (generation == 0) throw no_such_container(name_or_id);
+  return std::move(pairs);
+}
+
 std::vector<Pod> Store::list() {
   std::vector<Pod> pods;
-  Pairs pairs;
+  extraconfig::PairTable pairs;
   std::string id;
   std::int64_t serial = 0;
   std::int64_t generation = 0;
@@ -278,7 +293,7 @@ std::vector<Pod> Store::list() {
       id = query->text(1);
       generation = query->integer(2);
     }
-    pairs.emplace_hint(pairs.end(), query->text(3), query->text(4));
+    pairs.put(query->text(3), query->text(4));
   }
   finish_record();
   return pods;

@@ -52,6 +52,8 @@ class Store {
   std::optional<Pod> find(std::string_view id);
   /// By name, whole id or unique id prefix; throws not-found, or invalid-argument when a prefix fits several.
   Pod get(std::string_view name_or_id);
+  /// The pairs of a record as they are stored, readable or not; finds it and throws as get() does.
+  extraconfig::Pairs pairs(std::string_view name_or_id);
   /// Every record, newest first.
   std::vector<Pod> list();
   Handle handle(std::string_view id);

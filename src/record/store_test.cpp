@@ -452,6 +452,7 @@ TEST_F(RecordStore, ADamagedRecordNamesItself) {
   Database(path).execute("UPDATE pairs SET value = 'much' WHERE key = 'host/cpus'");
   expect_error(Code::corrupt, "container ab0000000000", [&] { store.get("web"); });
   expect_error(Code::corrupt, "host/cpus", [&] { store.list(); });
+  EXPECT_EQ(store.pairs("web").at("host/cpus"), "much");
   store.remove(id_of("ab"));
   EXPECT_THAT(store.list(), IsEmpty());
 }
