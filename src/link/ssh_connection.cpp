@@ -4,6 +4,9 @@
 #include <libssh/server.h>
 #include <sys/ioctl.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "base/io.hpp"
 
 namespace berth::link::ssh {
@@ -13,6 +16,8 @@ namespace {
 constexpr std::size_t kWriteSize = 32u << 10;
 /// libssh reads 4 KiB of its descriptor at a time: as many turns as empty a socket buffer.
 constexpr int kTurnsAtOnce = 64;
+/// Of one stream of a channel, before the other one is held back too: they share a window.
+constexpr std::size_t kUnreadLimit = 1u << 20;
 
 struct Library {
   Library() { ssh_init(); }
@@ -151,22 +156,60 @@ Channel::~Channel() {
   state_->connection->kick();
 }
 
+int Channel::State::fill(bool error_stream) {
+  std::string& bytes = unread[error_stream].bytes;
+  unread[error_stream].begin = 0;
+  const int count = ssh_channel_poll(channel, error_stream ? 1 : 0);
+  bytes.resize(static_cast<std::size_t>(std::max(count, 0)));
+  if (count <= 0) return count;
+  const auto size = static_cast<std::uint32_t>(bytes.size());
+  const int n = ssh_channel_read_nonblocking(channel, bytes.data(), size, error_stream ? 1 : 0);
+  bytes.resize(static_cast<std::size_t>(std::max(n, 0)));
+  return n;
+}
+
+std::size_t Channel::State::take(char* buffer, std::size_t size, bool error_stream) {
+  Unread& from = unread[error_stream];
+  const std::size_t count = std::min(size, from.size());
+  std::memcpy(buffer, from.bytes.data() + from.begin, count);
+  from.begin += count;
+  if (from.size() == 0) connection->wake();
+  return count;
+}
+
+std::size_t Channel::State::waiting(bool error_stream) const {
+  const int held = ssh_channel_poll(channel, error_stream ? 1 : 0);
+  return unread[error_stream].size() + static_cast<std::size_t>(std::max(held, 0));
+}
+
+bool Channel::State::held_back(bool error_stream) const {
+  const std::size_t other = waiting(!error_stream);
+  return other > kUnreadLimit && other > waiting(error_stream);
+}
+
 Task<std::size_t> Channel::read_some(char* buffer, std::size_t size, bool error_stream) {
   const auto state = state_;
-  const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(size, 1u << 20));
-  while (true) {
+  // Each read opens libssh's whole window anew, however much is still unread. So everything there is gets
+  // read at once, and only when what was read before has been taken, of the other stream too.
+  while (state->unread[error_stream].size() == 0) {
     state->connection->require_unbroken();
-    const int n = ssh_channel_read_nonblocking(state->channel, buffer, count, error_stream ? 1 : 0);
+    if (state->held_back(error_stream)) {
+      state->connection->note_packets();
+      co_await state->connection->wait_activity();
+      continue;
+    }
+    const int n = state->fill(error_stream);
     state->connection->note_packets();
     if (n > 0) {
       state->connection->kick();  // the window that this reading opened
-      co_return static_cast<std::size_t>(n);
+      break;
     }
     if (n == SSH_EOF || ssh_channel_is_eof(state->channel) != 0 || ssh_channel_is_closed(state->channel) != 0)
       co_return 0;
     if (n == SSH_ERROR) throw state->connection->broken_error();
     co_await state->connection->wait_activity();
   }
+  co_return state->take(buffer, size, error_stream);
 }
 
 Task<> Channel::write_all(std::string_view bytes, bool error_stream) {

@@ -31,6 +31,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void kick();
   /// After a call that may have handled packets itself: wakes who waits for what they brought.
   void note_packets();
+  /// Lets those look again who wait for room.
+  void wake() { activity_.notify_all(); }
   /// Waits until libssh has worked: whatever was asked for may have come true.
   Task<> wait_activity();
   /// Repeats `step` until it gives something else than `again`; throws when the connection breaks or the
@@ -61,8 +63,25 @@ class Connection : public std::enable_shared_from_this<Connection> {
 };
 
 struct Channel::State {
+  /// What was taken from libssh and not yet asked for.
+  struct Unread {
+    std::string bytes;
+    std::size_t begin = 0;
+
+    std::size_t size() const { return bytes.size() - begin; }
+  };
+
+  /// What libssh has of a stream goes into an empty `unread`; what libssh said when that is nothing.
+  int fill(bool error_stream);
+  std::size_t take(char* buffer, std::size_t size, bool error_stream);
+  /// Bytes of a stream that nobody has asked for yet.
+  std::size_t waiting(bool error_stream) const;
+  /// Whether so much of the other stream is unread that this one has to wait too. Never true of both.
+  bool held_back(bool error_stream) const;
+
   std::shared_ptr<Connection> connection;
   ssh_channel channel = nullptr;
+  Unread unread[2];  ///< output, error stream
   std::optional<Exit> exit;
   bool closed = false;
   std::unique_ptr<ssh_channel_callbacks_struct> callbacks;

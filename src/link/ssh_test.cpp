@@ -142,6 +142,69 @@ TEST_F(SshTest, AServerThatIsCancelledLeavesItsSessionsToTheirEnd) {
   EXPECT_FALSE(client_failure_);
 }
 
+TEST_F(SshTest, AReaderThatTakesLittleHoldsBackTheWriter) {
+  constexpr std::size_t kTaken = 2u << 20;
+  std::size_t written = 0;
+  std::size_t read = 0;
+  std::size_t written_meanwhile = 0;
+  run(
+      [&](std::shared_ptr<Channel> channel, Request) -> Task<> {
+        const std::string block(32 << 10, 'x');
+        while (written < 64u << 20) {
+          co_await channel->write_all(block);
+          written += block.size();
+        }
+        co_await channel->send_end();
+      },
+      [&](Client& client) -> Task<> {
+        const auto channel = co_await client.open(kShell, kLimit);
+        std::string buffer(64 << 10, '\0');
+        while (read < kTaken) {
+          read += co_await channel->read_some(buffer.data(), 4096);
+          co_await sleep_for(Milliseconds(0));
+        }
+        written_meanwhile = written;
+        while (const std::size_t n = co_await channel->read_some(buffer.data(), buffer.size())) read += n;
+      });
+  EXPECT_LT(written_meanwhile, kTaken + (8u << 20));
+  EXPECT_EQ(read, written);
+}
+
+TEST_F(SshTest, AnUnreadStreamHoldsBackTheOther) {
+  std::size_t written = 0;
+  std::size_t read = 0;
+  run(
+      [&](std::shared_ptr<Channel> channel, Request) -> Task<> {
+        const std::string block(16 << 10, 'x');
+        while (written < 32u << 20) {
+          co_await channel->write_all(block);
+          co_await channel->write_all(block, true);
+          written += 2 * block.size();
+        }
+        co_await channel->send_end();
+      },
+      [&](Client& client) -> Task<> {
+        const std::shared_ptr<Channel> channel = co_await client.open(kShell, kLimit);
+        bool stalled = false;
+        const auto read_errors = [&read, channel]() -> Task<> {
+          std::string buffer(64 << 10, '\0');
+          while (const std::size_t n = co_await channel->read_some(buffer.data(), buffer.size(), true))
+            read += n;
+        };
+        Task<> errors = read_errors();
+        spawn_detached(loop_.get_executor(), "errors", std::move(errors));
+        for (std::size_t before = 1; !stalled; before = read) {
+          co_await sleep_for(Milliseconds(50));
+          stalled = read == before;
+        }
+        EXPECT_LT(written, 16u << 20);
+        std::string buffer(64 << 10, '\0');
+        while (const std::size_t n = co_await channel->read_some(buffer.data(), buffer.size())) read += n;
+        while (read < written) co_await channel->wait_change();
+      });
+  EXPECT_EQ(read, written);
+}
+
 TEST_F(SshTest, PassesSignalsWindowChangesAndSignalExits) {
   std::vector<std::string> signals;
   std::pair<int, int> window;
