@@ -21,6 +21,7 @@ struct ContainerOptions {
   std::vector<std::string> publish;
   std::string cpus;
   std::string memory;
+  std::string pids_limit;
   std::string hostname;
   std::string network = "user";
   std::vector<std::string> tmpfs;

@@ -32,6 +32,7 @@ TEST(ContainerOptions, AnImageAloneMeansTheDefaults) {
   EXPECT_EQ(options.network, "user");
   EXPECT_EQ(options.accelerator, "auto");
   EXPECT_EQ(options.memory_bytes, 0u);
+  EXPECT_EQ(options.pids_limit, 0);
 }
 
 TEST(ContainerOptions, EveryOptionArrives) {
@@ -62,6 +63,11 @@ TEST(ContainerOptions, EveryOptionArrives) {
   EXPECT_THAT(options.command, ElementsAre("--rm", "-x"));
 }
 
+TEST(ContainerOptions, ALimitOfProcessesMayBeNone) {
+  EXPECT_EQ(request({"--pids-limit", "100", "image"}).pids_limit, 100);
+  EXPECT_EQ(request({"--pids-limit=-1", "image"}).pids_limit, -1);
+}
+
 TEST(ContainerOptions, AnEmptyEntrypointDropsTheImages) {
   EXPECT_THAT(*request({"--entrypoint=", "image", "sh"}).entrypoint, IsEmpty());
   EXPECT_THAT(*request({"--entrypoint", "", "image", "sh"}).entrypoint, IsEmpty());
@@ -81,6 +87,8 @@ TEST(ContainerOptions, RefusesWhatCannotBe) {
                                         {"--cpus", "many", "i"},
                                         {"--cpus", "1e9", "i"},
                                         {"-m", "lots", "i"},
+                                        {"--pids-limit", "-2", "i"},
+                                        {"--pids-limit", "x", "i"},
                                         {"--network", "host", "i"},
                                         {"-w", "relative", "i"},
                                         {"--tmpfs", "relative", "i"},

@@ -73,6 +73,14 @@ struct Cmd {
   bool operator==(const Cmd&) const = default;
 };
 
+/// What a container and its execs may use of their machine together; 0 means no limit of its own.
+struct SessionResources {
+  std::int64_t memory = 0;      ///< bytes; beyond them the OOM killer ends a process of the container
+  std::int64_t pids_limit = 0;  ///< processes and threads
+  std::int64_t nano_cpus = 0;   ///< processor time in 10^-9 processors
+  bool operator==(const SessionResources&) const = default;
+};
+
 /// A process of the container: its main one, or an exec.
 struct SessionConfig {
   Common common;
@@ -100,6 +108,7 @@ struct SessionConfig {
   bool oom_killed = false;
   std::int64_t window_columns = 0;
   std::int64_t window_rows = 0;
+  SessionResources resources;  ///< of a main session
   bool operator==(const SessionConfig&) const = default;
 };
 

@@ -59,6 +59,13 @@ constexpr auto describe(const Cmd*) {
                 field<&Cmd::env>("Env", "Env", ro), field<&Cmd::dir>("Dir", "Dir", ro));
 }
 
+constexpr auto describe(const SessionResources*) {
+  using namespace fields_of;
+  return fields(field<&SessionResources::memory>("Memory", "memory", ro),
+                field<&SessionResources::pids_limit>("PidsLimit", "pidslimit", ro),
+                field<&SessionResources::nano_cpus>("NanoCPUs", "nanocpus", ro));
+}
+
 /// User and group have been written with a capital and read without one.
 constexpr auto describe(const SessionConfig*) {
   using namespace fields_of;
@@ -83,7 +90,8 @@ constexpr auto describe(const SessionConfig*) {
       field<&SessionConfig::signal>("Signal", "signal", rw),
       field<&SessionConfig::oom_killed>("OOMKilled", "oomkilled", rw),
       field<&SessionConfig::window_columns>("WindowColumns", "columns", ro),
-      field<&SessionConfig::window_rows>("WindowRows", "rows", ro));
+      field<&SessionConfig::window_rows>("WindowRows", "rows", ro),
+      field<&SessionConfig::resources>("Resources", "resources", ro));
 }
 
 constexpr auto describe(const CopyMode*) {

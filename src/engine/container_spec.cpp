@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.hpp"
 #include "base/ids.hpp"
@@ -93,6 +94,11 @@ config::SessionConfig session_of(const CreateOptions& options, const image::Imag
   session.tty = options.tty;
   session.init = options.init;
   session.read_only_root = options.read_only;
+  session.resources.pids_limit = std::max<std::int64_t>(options.pids_limit, 0);
+  // The machine has whole processors.
+  if (options.cpus != std::floor(options.cpus)) {
+    session.resources.nano_cpus = static_cast<std::int64_t>(options.cpus * 1e9);
+  }
   session.active = true;
   return session;
 }

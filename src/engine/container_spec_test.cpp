@@ -107,6 +107,15 @@ TEST_F(ContainerSpecTest, BadOptionsAreRefusedBeforeAnythingIsMade) {
   EXPECT_FALSE(refused([](CreateOptions&) {}));
 }
 
+TEST_F(ContainerSpecTest, OnlyAFractionOfAProcessorIsALimit) {
+  EXPECT_EQ(make().session().resources, config::SessionResources());
+  options_.cpus = 0.5;
+  options_.pids_limit = -1;
+  EXPECT_EQ(make().session().resources, (config::SessionResources{0, 0, 500'000'000}));
+  options_.pids_limit = 9;
+  EXPECT_EQ(make().session().resources.pids_limit, 9);
+}
+
 TEST_F(ContainerSpecTest, WithoutANetworkThereIsNoInterface) {
   EXPECT_EQ(make().executor.networks.size(), 1u);
   options_.network = "none";

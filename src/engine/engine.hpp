@@ -38,7 +38,8 @@ struct CreateOptions {
   std::string stop_signal;
   std::vector<record::PortBinding> ports;  ///< host port 0: a free one is chosen
   double cpus = 1;
-  std::uint64_t memory_bytes = 0;  ///< 0: the default
+  std::uint64_t memory_bytes = 0;  ///< of the machine; 0: the default
+  std::int64_t pids_limit = 0;     ///< 0 or -1: none
   std::string network = "user";
   std::string accelerator = "auto";
   bool open_stdin = false;

@@ -38,6 +38,11 @@ json::array texts(const std::vector<std::string>& values, std::size_t from = 0) 
   return array;
 }
 
+/// Docker's way to say that there is no limit.
+json::value number_or_null(std::int64_t value) {
+  return value == 0 ? json::value(nullptr) : json::value(value);
+}
+
 std::string port_key(const record::PortBinding& binding) {
   return fmt::format("{}/{}", binding.guest_port, binding.protocol == record::Protocol::udp ? "udp" : "tcp");
 }
@@ -103,6 +108,7 @@ json::object host_config_of(const record::Pod& pod) {
           {"Init", pod.session().init},
           {"Memory", pod.host.memory_bytes},
           {"NanoCpus", static_cast<std::int64_t>(pod.host.cpus * 1e9)},
+          {"PidsLimit", number_or_null(pod.session().resources.pids_limit)},
           {"Tmpfs", std::move(tmpfs)},
           {"Accelerator", pod.host.accelerator}};
 }

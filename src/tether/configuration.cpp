@@ -49,6 +49,16 @@ ProcessPlan make_process_plan(const config::SessionConfig& session, const std::s
   return plan;
 }
 
+CgroupLimits make_limits(const config::SessionResources& resources) {
+  const auto limit = [](std::int64_t value, std::string_view what) -> std::optional<std::uint64_t> {
+    if (value < 0) throw Error(Code::invalid_argument, "the limit of {} is negative", what);
+    if (value == 0) return std::nullopt;
+    return static_cast<std::uint64_t>(value);
+  };
+  return {limit(resources.memory, "memory"), limit(resources.pids_limit, "processes"),
+          limit(resources.nano_cpus, "processors")};
+}
+
 std::string full_hostname(const config::ExecutorConfig& config) {
   if (config.hostname.empty()) return std::string(short_id(config.common.id));
   return config.domainname.empty() ? config.hostname : config.hostname + "." + config.domainname;

@@ -36,6 +36,15 @@ TEST(ProcessPlanOfAConfiguration, ClampsTheWindow) {
   EXPECT_EQ(make_process_plan(session, "pod").window.rows, 0);
 }
 
+TEST(Limits, ZeroIsNoneAndNegativeIsRefused) {
+  EXPECT_EQ(make_limits({}), CgroupLimits());
+  const CgroupLimits limits = make_limits({1 << 20, 7, 1'500'000'000});
+  EXPECT_EQ(limits.memory_bytes, 1u << 20);
+  EXPECT_EQ(limits.processes, 7u);
+  EXPECT_EQ(limits.cpu_nanoseconds, 1'500'000'000u);
+  EXPECT_THROW(make_limits({-1, 0, 0}), Error);
+}
+
 TEST(Hostname, IsTheConfiguredOneOrTheShortId) {
   config::ExecutorConfig config;
   config.common.id = "a1b2c3d4e5f6a1b2c3d4e5f6";

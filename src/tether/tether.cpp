@@ -4,6 +4,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 
 #include "base/error.hpp"
@@ -58,11 +59,14 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
       output_(std::move(ports.output), executor, clock),
       attach_port_(std::move(ports.attach)),
       turned_(executor),
+      memory_for_containers_(os::memory_for_containers()),
       network_(devices),
       root_(devices),
       report_changed_(executor) {
   Cgroup::prepare_hierarchy(os::kCgroupHierarchy, cgroup_folder());
-  limit_devices(Cgroup(cgroup_folder()).fd());
+  Cgroup containers(cgroup_folder());
+  limit_devices(containers.fd());
+  containers.set_limits({memory_for_containers_, os::processes_for_containers(), {}});
   network_.set_loopback_up();
 }
 
@@ -207,7 +211,8 @@ SessionSpec Tether::make_session_spec(const std::string& id, const config::Sessi
   ProcessPlan plan = make_process_plan(config, hostname);
   if (config.container.empty()) {
     const auto folder = cgroup_folder() / id;
-    return {id, std::move(plan), root_.path(), {}, Cgroup(folder), Cgroup(folder), {}};
+    return {
+        id, std::move(plan), root_.path(), {}, Cgroup(folder), Cgroup(folder), limits_of(config.resources)};
   }
   const auto container = sessions_.find(config.container);
   const bool runs = container != sessions_.end() && container->second.session &&
@@ -221,6 +226,14 @@ SessionSpec Tether::make_session_spec(const std::string& id, const config::Sessi
           Cgroup(folder / id),
           Cgroup(folder),
           {}};
+}
+
+/// A container sees its limit of memory, so one without gets that of them all.
+CgroupLimits Tether::limits_of(const config::SessionResources& resources) const {
+  CgroupLimits limits = make_limits(resources);
+  limits.memory_bytes =
+      std::min(limits.memory_bytes.value_or(memory_for_containers_), memory_for_containers_);
+  return limits;
 }
 
 std::uint16_t Tether::free_number() const {

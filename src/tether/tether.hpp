@@ -54,6 +54,7 @@ class Tether {
   Task<> start_session(std::string id);
   void begin_session(const std::string& id, const config::SessionConfig& config);
   SessionSpec make_session_spec(const std::string& id, const config::SessionConfig& config);
+  CgroupLimits limits_of(const config::SessionResources& resources) const;
   std::uint16_t free_number() const;
   std::shared_ptr<Session> session(const std::string& id) const;
   extraconfig::Pairs stats(const std::string& id) const;
@@ -83,6 +84,7 @@ class Tether {
   std::uint64_t turn_ = 0;
   Event turned_;
 
+  const std::uint64_t memory_for_containers_;
   std::int64_t applied_time_ = 0;
   std::string applied_entropy_;
   os::Network network_;
