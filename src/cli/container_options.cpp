@@ -16,9 +16,6 @@
 namespace berth::cli {
 namespace {
 
-/// What Linux can count (PID_MAX_LIMIT).
-constexpr std::int64_t kMostProcesses = 4'194'304;
-
 double parse_cpus(std::string_view text) {
   double cpus = 0;
   const auto [stop, failure] = std::from_chars(text.data(), text.data() + text.size(), cpus);
@@ -126,7 +123,6 @@ void declare(ContainerOptions& options, Parser& parser) {
             "Publish a port, or a range FIRST-LAST of them")
       .value("--cpus", "N", options.cpus, "Processors (default 1)")
       .value("-m,--memory", "SIZE", options.memory, "Memory of the container, such as 512m")
-      .value("--pids-limit", "N", options.pids_limit, "Most processes and threads (-1: no limit)")
       .value("-h,--hostname", "NAME", options.hostname, "Host name in the container")
       .value("--network", "none|user", options.network, "Network (default user)")
       .flag("--read-only", options.read_only, "Make the root file system read-only")
@@ -141,6 +137,7 @@ void declare(ContainerOptions& options, Parser& parser) {
       .value("--cidfile", "FILE", options.cidfile, "Write the container's id to a new file")
       .positionals(options.image_and_command, 1)
       .flags_end_at_positional();
+  declare(options.confinement, parser);
 }
 
 std::pair<std::string, std::string> parse_tmpfs(std::string_view text) {
@@ -171,9 +168,7 @@ engine::CreateOptions parse(const ContainerOptions& options) {
   result.ports = parse_ports(options.publish);
   if (!options.cpus.empty()) result.cpus = parse_cpus(options.cpus);
   if (!options.memory.empty()) result.memory_bytes = parse_size(options.memory, "--memory");
-  if (!options.pids_limit.empty()) {
-    result.pids_limit = parse_integer(options.pids_limit, -1, kMostProcesses, "--pids-limit");
-  }
+  parse(options.confinement, result);
   require_one_of("--network", options.network, {"none", "user"});
   result.network = options.network;
   result.accelerator = choose_accelerator(options.accelerator);

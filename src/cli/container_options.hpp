@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/confinement_options.hpp"
 #include "cli/context.hpp"
 #include "cli/parser.hpp"
 #include "engine/engine.hpp"
@@ -21,7 +22,7 @@ struct ContainerOptions {
   std::vector<std::string> publish;
   std::string cpus;
   std::string memory;
-  std::string pids_limit;
+  ConfinementOptions confinement;
   std::string hostname;
   std::string network = "user";
   std::vector<std::string> tmpfs;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/network_types.hpp"
+#include "config/ulimits.hpp"
 #include "describe/describe.hpp"
 
 /// The configuration of a container's machine: what is stored, what the guest is shown and what it answers.
@@ -99,8 +100,8 @@ struct SessionConfig {
   std::string group;
   Detail detail;
 
-  bool init = false;  ///< run below a reaper
-  std::vector<std::string> capabilities;
+  bool init = false;                                     ///< run below a reaper
+  std::optional<std::vector<std::string>> capabilities;  ///< nothing: Docker's default set
   bool no_new_privileges = false;
   bool read_only_root = false;
   std::string container;    ///< id of the session whose namespaces an exec joins; empty for a main session
@@ -109,6 +110,12 @@ struct SessionConfig {
   std::int64_t window_columns = 0;
   std::int64_t window_rows = 0;
   SessionResources resources;  ///< of a main session
+  std::vector<Ulimit> ulimits;
+  std::map<std::string, std::string> sysctls;  ///< of a main session; see check_sysctl
+  std::int64_t shm_size = 0;                   ///< of a main session: bytes of /dev/shm; 0: Docker's 64 MiB
+  std::vector<std::string> group_add;          ///< further groups, by name or number
+  std::int64_t oom_score_adj = 0;
+  bool seccomp_unconfined = false;
   bool operator==(const SessionConfig&) const = default;
 };
 

@@ -66,6 +66,12 @@ constexpr auto describe(const SessionResources*) {
                 field<&SessionResources::nano_cpus>("NanoCPUs", "nanocpus", ro));
 }
 
+constexpr auto describe(const Ulimit*) {
+  using namespace fields_of;
+  return fields(field<&Ulimit::name>("Name", "name", ro), field<&Ulimit::soft>("Soft", "soft", ro),
+                field<&Ulimit::hard>("Hard", "hard", ro));
+}
+
 /// User and group have been written with a capital and read without one.
 constexpr auto describe(const SessionConfig*) {
   using namespace fields_of;
@@ -91,7 +97,13 @@ constexpr auto describe(const SessionConfig*) {
       field<&SessionConfig::oom_killed>("OOMKilled", "oomkilled", rw),
       field<&SessionConfig::window_columns>("WindowColumns", "columns", ro),
       field<&SessionConfig::window_rows>("WindowRows", "rows", ro),
-      field<&SessionConfig::resources>("Resources", "resources", ro));
+      field<&SessionConfig::resources>("Resources", "resources", ro),
+      field<&SessionConfig::ulimits>("Ulimits", "ulimits", ro),
+      field<&SessionConfig::sysctls>("Sysctls", "sysctls", ro),
+      field<&SessionConfig::shm_size>("ShmSize", "shmsize", ro),
+      field<&SessionConfig::group_add>("GroupAdd", "groupadd", ro),
+      field<&SessionConfig::oom_score_adj>("OomScoreAdj", "oomscoreadj", ro),
+      field<&SessionConfig::seccomp_unconfined>("SeccompUnconfined", "seccompunconfined", ro));
 }
 
 constexpr auto describe(const CopyMode*) {

@@ -116,6 +116,25 @@ TEST_F(ContainerSpecTest, OnlyAFractionOfAProcessorIsALimit) {
   EXPECT_EQ(make().session().resources.pids_limit, 9);
 }
 
+TEST_F(ContainerSpecTest, OnlyChangedCapabilitiesAreWritten) {
+  EXPECT_FALSE(make().session().capabilities);
+  options_.cap_drop = {"all"};
+  ASSERT_TRUE(make().session().capabilities);
+  EXPECT_TRUE(make().session().capabilities->empty());
+  options_.cap_add = {"NET_ADMIN"};
+  EXPECT_EQ(*make().session().capabilities, Words{"CAP_NET_ADMIN"});
+}
+
+TEST_F(ContainerSpecTest, SecurityOptionsAreKnownOrRefused) {
+  options_.security_options = {"no-new-privileges", "seccomp=unconfined"};
+  EXPECT_TRUE(make().session().no_new_privileges);
+  EXPECT_TRUE(make().session().seccomp_unconfined);
+  options_.security_options = {"no-new-privileges:false"};
+  EXPECT_FALSE(make().session().no_new_privileges);
+  options_.security_options = {"seccomp=/a/profile.json"};
+  EXPECT_EQ(refusal(), Code::invalid_argument);
+}
+
 TEST_F(ContainerSpecTest, WithoutANetworkThereIsNoInterface) {
   EXPECT_EQ(make().executor.networks.size(), 1u);
   options_.network = "none";

@@ -50,6 +50,14 @@ struct CreateOptions {
   bool init = false;
   std::vector<std::pair<std::string, std::string>> tmpfs;  ///< path, mount options
   std::map<std::string, std::string> labels;
+  std::vector<config::Ulimit> ulimits;
+  std::map<std::string, std::string> sysctls;
+  std::uint64_t shm_bytes = 0;       ///< 0: Docker's 64 MiB
+  std::vector<std::string> cap_add;  ///< names of capabilities, or ALL
+  std::vector<std::string> cap_drop;
+  std::vector<std::string> security_options;  ///< no-new-privileges, seccomp=unconfined
+  std::vector<std::string> group_add;
+  std::int64_t oom_score_adj = 0;
 };
 
 struct ExecOptions {

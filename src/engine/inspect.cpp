@@ -9,6 +9,8 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr std::int64_t kDefaultShmSize = 64 << 20;
+
 std::string_view state_name(record::Status status) {
   switch (status) {
     case record::Status::created:
@@ -41,6 +43,18 @@ json::array texts(const std::vector<std::string>& values, std::size_t from = 0) 
 /// Docker's way to say that there is no limit.
 json::value number_or_null(std::int64_t value) {
   return value == 0 ? json::value(nullptr) : json::value(value);
+}
+
+json::value texts_or_null(const std::vector<std::string>& values) {
+  return values.empty() ? json::value(nullptr) : json::value(texts(values));
+}
+
+json::array ulimits_of(const config::SessionConfig& session) {
+  json::array limits;
+  for (const config::Ulimit& limit : session.ulimits) {
+    limits.push_back(json::object{{"Name", limit.name}, {"Hard", limit.hard}, {"Soft", limit.soft}});
+  }
+  return limits;
 }
 
 std::string port_key(const record::PortBinding& binding) {
@@ -97,6 +111,9 @@ json::object config_of(const record::Pod& pod) {
 }
 
 json::object host_config_of(const record::Pod& pod) {
+  const config::SessionConfig& session = pod.session();
+  json::object sysctls;
+  for (const auto& [name, value] : session.sysctls) sysctls[name] = value;
   json::object tmpfs;
   for (const auto& [id, mount] : pod.executor.mounts) {
     if (mount.source.scheme == "tmpfs") tmpfs[mount.path] = mount.mode;
@@ -104,11 +121,19 @@ json::object host_config_of(const record::Pod& pod) {
   return {{"NetworkMode", pod.host.network},
           {"PortBindings", port_bindings(pod)},
           {"AutoRemove", pod.host.auto_remove},
-          {"ReadonlyRootfs", pod.session().read_only_root},
-          {"Init", pod.session().init},
+          {"ReadonlyRootfs", session.read_only_root},
+          {"Init", session.init},
           {"Memory", pod.host.memory_bytes},
           {"NanoCpus", static_cast<std::int64_t>(pod.host.cpus * 1e9)},
-          {"PidsLimit", number_or_null(pod.session().resources.pids_limit)},
+          {"PidsLimit", number_or_null(session.resources.pids_limit)},
+          {"ShmSize", session.shm_size == 0 ? kDefaultShmSize : session.shm_size},
+          {"Ulimits", ulimits_of(session)},
+          {"Sysctls", std::move(sysctls)},
+          {"CapAdd", texts_or_null(pod.host.cap_add)},
+          {"CapDrop", texts_or_null(pod.host.cap_drop)},
+          {"SecurityOpt", texts_or_null(pod.host.security_options)},
+          {"GroupAdd", texts_or_null(session.group_add)},
+          {"OomScoreAdj", session.oom_score_adj},
           {"Tmpfs", std::move(tmpfs)},
           {"Accelerator", pod.host.accelerator}};
 }

@@ -128,6 +128,10 @@ config::SessionConfig Launcher::exec_session(const ExecRequest& request, const s
   session.container = pod_.id();
   session.capabilities = main.capabilities;
   session.no_new_privileges = main.no_new_privileges;
+  session.seccomp_unconfined = main.seccomp_unconfined;
+  session.group_add = main.group_add;
+  session.ulimits = main.ulimits;
+  session.oom_score_adj = main.oom_score_adj;
   session.window_columns = request.columns;
   session.window_rows = request.rows;
   return session;

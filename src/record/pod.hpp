@@ -53,6 +53,9 @@ struct Host {
   std::string mac;
   std::vector<PortBinding> ports;
   std::vector<std::string> command;  ///< entrypoint and arguments, for display
+  std::vector<std::string> cap_add;  ///< as the user gave them, for display; so are the next two
+  std::vector<std::string> cap_drop;
+  std::vector<std::string> security_options;
   /// User id QEMU runs under is the base plus this; unique among the records. -1: not assigned.
   std::int32_t user_slot = -1;
   ProcessIdentity launcher;
@@ -131,6 +134,9 @@ constexpr auto describe(const Host*) {
       field<&Host::network>("Network", "network", scope::hidden),
       field<&Host::mac>("MAC", "mac", scope::hidden), field<&Host::ports>("Ports", "ports", scope::hidden),
       field<&Host::command>("Command", "command", scope::hidden),
+      field<&Host::cap_add>("CapAdd", "capadd", scope::hidden),
+      field<&Host::cap_drop>("CapDrop", "capdrop", scope::hidden),
+      field<&Host::security_options>("SecurityOpt", "securityopt", scope::hidden),
       field<&Host::user_slot>("UserSlot", "userslot", scope::hidden),
       field<&Host::launcher>("Launcher", "launcher", scope::hidden),
       field<&Host::machine>("Machine", "machine", scope::hidden));
