@@ -83,6 +83,15 @@ TEST(ContainerOptions, ConfinementArrives) {
   EXPECT_EQ(options.oom_score_adj, -5);
 }
 
+TEST(ContainerOptions, RestartPolicies) {
+  EXPECT_EQ(request({"image"}).restart.name, "no");
+  EXPECT_EQ(request({"--restart", "no", "--rm", "image"}).restart.name, "no");
+  EXPECT_EQ(request({"--restart", "unless-stopped", "image"}).restart.name, "unless-stopped");
+  EXPECT_EQ(request({"--restart=on-failure", "image"}).restart.retries, 0);
+  EXPECT_EQ(request({"--restart=on-failure:5", "image"}).restart.retries, 5);
+  EXPECT_THROW(request({"--restart", "always", "--rm", "image"}), Error);
+}
+
 TEST(ContainerOptions, AnEmptyEntrypointDropsTheImages) {
   EXPECT_THAT(*request({"--entrypoint=", "image", "sh"}).entrypoint, IsEmpty());
   EXPECT_THAT(*request({"--entrypoint", "", "image", "sh"}).entrypoint, IsEmpty());
@@ -104,6 +113,10 @@ TEST(ContainerOptions, RefusesWhatCannotBe) {
                                         {"-m", "lots", "i"},
                                         {"--pids-limit", "-2", "i"},
                                         {"--pids-limit", "x", "i"},
+                                        {"--restart", "sometimes", "i"},
+                                        {"--restart", "always:2", "i"},
+                                        {"--restart", "on-failure:", "i"},
+                                        {"--restart", "on-failure:-1", "i"},
                                         {"--ulimit", "nofile=2:1", "i"},
                                         {"--sysctl", "vm.swappiness=1", "i"},
                                         {"--sysctl", "net.core.somaxconn", "i"},

@@ -92,8 +92,8 @@ struct SessionConfig {
   bool active = false;
   bool tty = false;
   std::int64_t exit_status = 0;
-  std::string started;  ///< "true", or why it did not start
-  bool restart = false;
+  std::string started;   ///< "true", or why it did not start
+  bool restart = false;  ///< start it again when it has ended
   std::string stop_signal;
   Diagnostics diagnostics;
   std::string user;
@@ -116,6 +116,9 @@ struct SessionConfig {
   std::vector<std::string> group_add;          ///< further groups, by name or number
   std::int64_t oom_score_adj = 0;
   bool seccomp_unconfined = false;
+  bool restart_on_failure = false;  ///< with restart: not after an end without failure
+  std::int64_t restart_limit = 0;   ///< with restart: so many times; 0: without end
+  bool restarting = false;          ///< has ended and will be started again
   bool operator==(const SessionConfig&) const = default;
 };
 

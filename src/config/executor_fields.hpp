@@ -103,7 +103,10 @@ constexpr auto describe(const SessionConfig*) {
       field<&SessionConfig::shm_size>("ShmSize", "shmsize", ro),
       field<&SessionConfig::group_add>("GroupAdd", "groupadd", ro),
       field<&SessionConfig::oom_score_adj>("OomScoreAdj", "oomscoreadj", ro),
-      field<&SessionConfig::seccomp_unconfined>("SeccompUnconfined", "seccompunconfined", ro));
+      field<&SessionConfig::seccomp_unconfined>("SeccompUnconfined", "seccompunconfined", ro),
+      field<&SessionConfig::restart_on_failure>("RestartOnFailure", "restartonfailure", ro),
+      field<&SessionConfig::restart_limit>("RestartLimit", "restartlimit", ro),
+      field<&SessionConfig::restarting>("Restarting", "restarting", rw));
 }
 
 constexpr auto describe(const CopyMode*) {

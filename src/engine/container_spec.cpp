@@ -106,6 +106,22 @@ void confine(config::SessionConfig& session, const CreateOptions& options) {
   session.oom_score_adj = options.oom_score_adj;
 }
 
+void set_restart(config::SessionConfig& session, const CreateOptions& options) {
+  const RestartPolicy& policy = options.restart;
+  if (policy.name == "no") return;
+  if (policy.name != "always" && policy.name != "unless-stopped" && policy.name != "on-failure") {
+    throw Error(Code::invalid_argument,
+                "unknown restart policy '{}': use no, on-failure[:N], always or unless-stopped",
+                printable(policy.name));
+  }
+  if (options.auto_remove) {
+    throw Error(Code::invalid_argument, "--rm and --restart exclude each other: leave out one of them");
+  }
+  session.restart = true;
+  session.restart_on_failure = policy.name == "on-failure";
+  session.restart_limit = policy.retries;
+}
+
 config::SessionConfig session_of(const CreateOptions& options, const image::ImageConfig& image,
                                  const std::string& id, const std::string& hostname) {
   config::SessionConfig session;
@@ -134,6 +150,7 @@ config::SessionConfig session_of(const CreateOptions& options, const image::Imag
   session.init = options.init;
   session.read_only_root = options.read_only;
   confine(session, options);
+  set_restart(session, options);
   session.resources.pids_limit = std::max<std::int64_t>(options.pids_limit, 0);
   // The machine has whole processors.
   if (options.cpus != std::floor(options.cpus)) {
@@ -250,6 +267,7 @@ record::Pod make_pod(const CreateOptions& options, const image::Image& image, Na
   host.mac = new_mac();
   host.ports = options.ports;
   host.command = pod.session().cmd.args;
+  host.restart_policy = options.restart.name;
   host.cap_add = options.cap_add;
   host.cap_drop = options.cap_drop;
   host.security_options = options.security_options;

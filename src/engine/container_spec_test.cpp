@@ -135,6 +135,19 @@ TEST_F(ContainerSpecTest, SecurityOptionsAreKnownOrRefused) {
   EXPECT_EQ(refusal(), Code::invalid_argument);
 }
 
+TEST_F(ContainerSpecTest, ARestartPolicyIsTheSessions) {
+  EXPECT_FALSE(make().session().restart);
+  options_.restart = {"always", 0};
+  EXPECT_TRUE(make().session().restart);
+  EXPECT_FALSE(make().session().restart_on_failure);
+  options_.restart = {"on-failure", 4};
+  EXPECT_TRUE(make().session().restart_on_failure);
+  EXPECT_EQ(make().session().restart_limit, 4);
+  EXPECT_EQ(make().host.restart_policy, "on-failure");
+  options_.auto_remove = true;
+  EXPECT_EQ(refusal(), Code::invalid_argument);
+}
+
 TEST_F(ContainerSpecTest, WithoutANetworkThereIsNoInterface) {
   EXPECT_EQ(make().executor.networks.size(), 1u);
   options_.network = "none";

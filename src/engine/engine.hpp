@@ -25,6 +25,12 @@ class Store;
 
 namespace berth::engine {
 
+/// Docker's --restart.
+struct RestartPolicy {
+  std::string name = "no";   ///< no, on-failure, always or unless-stopped
+  std::int64_t retries = 0;  ///< of on-failure; 0: without end
+};
+
 /// What `run` and `create` ask for. An absent value means what the image, else Docker, says.
 struct CreateOptions {
   std::string image;  ///< a reference, an image id or its prefix
@@ -40,6 +46,7 @@ struct CreateOptions {
   double cpus = 1;
   std::uint64_t memory_bytes = 0;  ///< of the machine; 0: the default
   std::int64_t pids_limit = 0;     ///< 0 or -1: none
+  RestartPolicy restart;
   std::string network = "user";
   std::string accelerator = "auto";
   bool open_stdin = false;

@@ -21,6 +21,8 @@ std::string_view state_name(record::Status status) {
       return "running";
     case record::Status::paused:
       return "paused";
+    case record::Status::restarting:
+      return "restarting";
     case record::Status::exited:
       return "exited";
     case record::Status::removing:
@@ -75,11 +77,14 @@ json::object port_bindings(const record::Pod& pod) {
 
 json::object state_of(const record::Pod& pod) {
   const record::Host& host = pod.host;
-  const bool running = host.status == record::Status::running || host.status == record::Status::stopping;
+  // Docker says that a restarting container is running too.
+  const bool restarting = host.status == record::Status::restarting;
+  const bool running =
+      restarting || host.status == record::Status::running || host.status == record::Status::stopping;
   return {{"Status", state_name(host.status)},
           {"Running", running},
           {"Paused", host.status == record::Status::paused},
-          {"Restarting", false},
+          {"Restarting", restarting},
           {"OOMKilled", host.oom_killed},
           {"Dead", false},
           {"Pid", host.machine.pid},
@@ -87,6 +92,12 @@ json::object state_of(const record::Pod& pod) {
           {"Error", host.error},
           {"StartedAt", time_or_never(host.started)},
           {"FinishedAt", time_or_never(host.finished)}};
+}
+
+/// With the restart that is awaited, as Docker counts.
+std::int64_t restart_count(const record::Pod& pod) {
+  return pod.session().diagnostics.resurrection_count +
+         (pod.host.status == record::Status::restarting ? 1 : 0);
 }
 
 json::object config_of(const record::Pod& pod) {
@@ -120,6 +131,8 @@ json::object host_config_of(const record::Pod& pod) {
   }
   return {{"NetworkMode", pod.host.network},
           {"PortBindings", port_bindings(pod)},
+          {"RestartPolicy",
+           json::object{{"Name", pod.host.restart_policy}, {"MaximumRetryCount", session.restart_limit}}},
           {"AutoRemove", pod.host.auto_remove},
           {"ReadonlyRootfs", session.read_only_root},
           {"Init", session.init},
@@ -161,6 +174,7 @@ std::string inspect(const record::Pod& pod, const Paths& paths) {
                              {"Image", pod.host.image_id},
                              {"LogPath", (paths.pod(pod.id()) / "container.log").string()},
                              {"Name", "/" + pod.name()},
+                             {"RestartCount", restart_count(pod)},
                              {"Platform", "linux"},
                              {"HostConfig", host_config_of(pod)},
                              {"Config", config_of(pod)},
