@@ -5,6 +5,7 @@
 
 #include "base/error.hpp"
 #include "base/ids.hpp"
+#include "base/signals.hpp"
 #include "config/sysctls.hpp"
 #include "extraconfig/codec.hpp"
 
@@ -62,6 +63,10 @@ ProcessPlan make_process_plan(const config::SessionConfig& session, const std::s
   plan.standard_input = session.open_stdin;
   confine(session, plan);
   plan.read_only_root = session.read_only_root;
+  if (!session.stop_signal.empty() && !signal_number(session.stop_signal)) {
+    throw Error(Code::invalid_argument, "the stop signal \"{}\" is not a signal of Linux",
+                session.stop_signal);
+  }
   plan.init = session.init;
   plan.wait_for_go = session.run_block;
   require_no_nul(plan.program, "the program");

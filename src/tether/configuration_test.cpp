@@ -36,6 +36,11 @@ TEST(ProcessPlanOfAConfiguration, RefusesWhatNoProcessCanBe) {
   session.ulimits.clear();
   session.oom_score_adj = 1001;
   EXPECT_THROW(make_process_plan(session, "pod"), Error);
+  session.oom_score_adj = 0;
+  session.stop_signal = "NOPE";
+  EXPECT_THROW(make_process_plan(session, "pod"), Error);
+  session.stop_signal = "RTMIN+3";
+  EXPECT_NO_THROW(make_process_plan(session, "pod"));
 }
 
 TEST(ProcessPlanOfAConfiguration, ConfinesAsTold) {

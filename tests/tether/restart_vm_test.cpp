@@ -1,4 +1,4 @@
-// How sessions are started again.
+// How sessions end by their stop signal, and are started again.
 
 #include <gtest/gtest.h>
 
@@ -96,6 +96,37 @@ TEST(TetherVm, B7RestartsEndWithTheConfigurationThatSaysSo) {
     co_await guest->push();
     co_await guest->wait_session("main", "no more restarts", is_over);
     EXPECT_EQ(guest->session("main").exit_status, 1);
+    co_await guest->power_off();
+  });
+}
+
+TEST(TetherVm, B3B4StopSignalsHaveAnyNameOfLinux) {
+  run_on_loop([]() -> Task<> {
+    auto guest = co_await boot_with_main(kIdle, nullptr);
+    co_await guest->wait_started("main");
+    struct Signal {
+      std::string name;
+      std::string trapped;
+    };
+    const Signal signals[] = {{"SIGWINCH", "WINCH"}, {"RTMIN+3", "37"}, {"37", "37"}, {"sigquit", "QUIT"}};
+    for (const Signal& signal : signals) {
+      const std::string id = "trap-" + signal.name.substr(0, 5);
+      config::SessionConfig session =
+          make_session(shell("trap 'exit 5' " + signal.trapped + "; echo ready; sleep 100000 & wait"));
+      session.container = "main";
+      session.stop_signal = signal.name;
+      guest->config.execs[id] = session;
+      co_await guest->push();
+      co_await guest->wait_output(
+          id, "ready", [](const SessionOutput& output) { return output.standard_output == "ready\n"; });
+      guest->config.execs[id].active = false;
+      co_await guest->push();
+      co_await guest->wait_ended(id);
+      EXPECT_EQ(guest->session(id).exit_status, 5) << signal.name;
+    }
+    const auto refused = co_await guest->exec(
+        "nope", shell("true"), [](config::SessionConfig& session) { session.stop_signal = "NOPE"; });
+    EXPECT_TRUE(refused.started.starts_with("invalid-argument: ")) << refused.started;
     co_await guest->power_off();
   });
 }
