@@ -254,7 +254,7 @@ Task<> Launcher::forward_exec_input(std::shared_ptr<Subscriber> client,
 Task<> Launcher::pump_exec_output(std::shared_ptr<Subscriber> client,
                                   std::shared_ptr<link::ssh::Channel> channel) {
   client->send(encode_frame(FrameKind::started, {}));
-  const auto copy = [this, client, channel](FrameKind kind, bool error_stream) -> Task<> {
+  const auto copy = [client, channel](FrameKind kind, bool error_stream) -> Task<> {
     std::string buffer(kCopySize, '\0');
     while (const std::size_t n = co_await channel->read_some(buffer.data(), buffer.size(), error_stream)) {
       client->send_output(kind, std::string_view(buffer).substr(0, n));
