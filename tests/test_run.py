@@ -9,7 +9,7 @@ import pytest
 
 import oci
 from conftest import IMAGE
-from harness import kill_group, unique_name, wait_until
+from harness import expect_error, kill_group, unique_name, wait_until
 
 pytestmark = pytest.mark.run
 
@@ -236,12 +236,19 @@ def test_image_stop_signal(berth, configured_image, container):
     assert berth.exit_code(name) == 7
 
 
-def test_stop_signal_option(berth, container):
-    name = container("--stop-signal", "HUP",
-                     command=("sh", "-c", "trap 'exit 8' HUP; echo ready; while :; do sleep 1; done"))
+@pytest.mark.parametrize("signal_name, trapped", [("HUP", "HUP"), ("SIGWINCH", "WINCH"), ("RTMIN+3", "37")])
+def test_b3_stop_signal_option(berth, container, signal_name, trapped):
+    name = container("--stop-signal", signal_name,
+                     command=("sh", "-c", f"trap 'exit 8' {trapped}; echo ready; while :; do sleep 1; done"))
     berth.wait_for_output(name, "ready")
     berth.ok("stop", "-t", "60", name)
     assert berth.exit_code(name) == 8
+
+
+def test_b4_a_stop_signal_that_is_none_is_refused_at_create(berth):
+    before = berth.ids()
+    expect_error(berth("create", "--stop-signal", "NOPE", IMAGE, "true"), "NOPE")
+    assert berth.ids() == before
 
 
 # --- signals to the client

@@ -129,6 +129,8 @@ void declare(ContainerOptions& options, Parser& parser) {
       .list("--tmpfs", "DIR[:OPTIONS]", options.tmpfs, "Mount a tmpfs")
       .flag("--init", options.init, "Run the command below an init that reaps and passes signals on")
       .value("--stop-signal", "SIGNAL", options.stop_signal, "Signal of 'berth stop'")
+      .value("--restart", "no|on-failure[:N]|always|unless-stopped", options.restart,
+             "When the container is started again after its end (default no)")
       .list("-l,--label", "K=V", options.labels, "Attach a label")
       .value("--accel", "auto|kvm|tcg", options.accelerator,
              "Hardware or software virtualization (also BERTH_ACCEL)")
@@ -137,6 +139,7 @@ void declare(ContainerOptions& options, Parser& parser) {
       .value("--cidfile", "FILE", options.cidfile, "Write the container's id to a new file")
       .positionals(options.image_and_command, 1)
       .flags_end_at_positional();
+  declare(options.confinement, parser);
 }
 
 std::pair<std::string, std::string> parse_tmpfs(std::string_view text) {
@@ -144,6 +147,20 @@ std::pair<std::string, std::string> parse_tmpfs(std::string_view text) {
   const std::string_view path = text.substr(0, colon);
   require_absolute("--tmpfs", path);
   return {std::string(path), std::string(colon == std::string_view::npos ? "" : text.substr(colon + 1))};
+}
+
+engine::RestartPolicy parse_restart(std::string_view text) {
+  constexpr std::int64_t kMostRetries = 1'000'000'000;
+  const std::size_t colon = text.find(':');
+  engine::RestartPolicy policy;
+  policy.name = text.substr(0, colon);
+  require_one_of("--restart", policy.name, {"no", "on-failure", "always", "unless-stopped"});
+  if (colon == std::string_view::npos) return policy;
+  if (policy.name != "on-failure") {
+    throw Error(Code::invalid_argument, "--restart '{}': only on-failure has a number", printable(text));
+  }
+  policy.retries = parse_integer(text.substr(colon + 1), 0, kMostRetries, "--restart on-failure:N:");
+  return policy;
 }
 
 engine::CreateOptions parse(const ContainerOptions& options) {
@@ -164,9 +181,14 @@ engine::CreateOptions parse(const ContainerOptions& options) {
     throw Error(Code::invalid_argument, "--stop-signal '{}': no such signal", printable(options.stop_signal));
   }
   result.stop_signal = options.stop_signal;
+  result.restart = parse_restart(options.restart.empty() ? "no" : options.restart);
+  if (options.auto_remove && result.restart.name != "no") {
+    throw Error(Code::invalid_argument, "--rm and --restart exclude each other: leave out one of them");
+  }
   result.ports = parse_ports(options.publish);
   if (!options.cpus.empty()) result.cpus = parse_cpus(options.cpus);
   if (!options.memory.empty()) result.memory_bytes = parse_size(options.memory, "--memory");
+  parse(options.confinement, result);
   require_one_of("--network", options.network, {"none", "user"});
   result.network = options.network;
   result.accelerator = choose_accelerator(options.accelerator);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/confinement_options.hpp"
 #include "cli/context.hpp"
 #include "cli/parser.hpp"
 #include "engine/engine.hpp"
@@ -21,10 +22,12 @@ struct ContainerOptions {
   std::vector<std::string> publish;
   std::string cpus;
   std::string memory;
+  ConfinementOptions confinement;
   std::string hostname;
   std::string network = "user";
   std::vector<std::string> tmpfs;
   std::string stop_signal;
+  std::string restart = "no";
   std::vector<std::string> labels;
   std::string accelerator;
   std::string pull = "missing";
@@ -47,6 +50,9 @@ engine::CreateOptions parse(const ContainerOptions& options);
 /// Makes the container, pulling its image when the options say so. `to_run`: it goes away if its process
 /// never runs.
 record::Pod create_container(Context& context, const ContainerOptions& options, bool to_run);
+
+/// "no", "always", "unless-stopped" or "on-failure[:N]" of --restart. Throws invalid-argument.
+engine::RestartPolicy parse_restart(std::string_view text);
 
 /// "PATH[:OPTIONS]" of --tmpfs. Throws invalid-argument.
 std::pair<std::string, std::string> parse_tmpfs(std::string_view text);

@@ -32,6 +32,7 @@ TEST(ContainerOptions, AnImageAloneMeansTheDefaults) {
   EXPECT_EQ(options.network, "user");
   EXPECT_EQ(options.accelerator, "auto");
   EXPECT_EQ(options.memory_bytes, 0u);
+  EXPECT_EQ(options.pids_limit, 0);
 }
 
 TEST(ContainerOptions, EveryOptionArrives) {
@@ -62,6 +63,35 @@ TEST(ContainerOptions, EveryOptionArrives) {
   EXPECT_THAT(options.command, ElementsAre("--rm", "-x"));
 }
 
+TEST(ContainerOptions, ALimitOfProcessesMayBeNone) {
+  EXPECT_EQ(request({"--pids-limit", "100", "image"}).pids_limit, 100);
+  EXPECT_EQ(request({"--pids-limit=-1", "image"}).pids_limit, -1);
+}
+
+TEST(ContainerOptions, ConfinementArrives) {
+  const engine::CreateOptions options =
+      request({"--ulimit", "nofile=10", "--ulimit", "core=0", "--ulimit", "nofile=20:30", "--sysctl",
+               "net.ipv4.ip_forward=1", "--shm-size", "1m", "--cap-add", "net_admin", "--cap-drop=ALL",
+               "--security-opt", "no-new-privileges", "--group-add", "audio", "--oom-score-adj=-5", "image"});
+  EXPECT_THAT(options.ulimits, ElementsAre(config::Ulimit{"core", 0, 0}, config::Ulimit{"nofile", 20, 30}));
+  EXPECT_THAT(options.sysctls, ElementsAre(Pair("net.ipv4.ip_forward", "1")));
+  EXPECT_EQ(options.shm_bytes, 1u << 20);
+  EXPECT_THAT(options.cap_add, ElementsAre("net_admin"));
+  EXPECT_THAT(options.cap_drop, ElementsAre("ALL"));
+  EXPECT_THAT(options.security_options, ElementsAre("no-new-privileges"));
+  EXPECT_THAT(options.group_add, ElementsAre("audio"));
+  EXPECT_EQ(options.oom_score_adj, -5);
+}
+
+TEST(ContainerOptions, RestartPolicies) {
+  EXPECT_EQ(request({"image"}).restart.name, "no");
+  EXPECT_EQ(request({"--restart", "no", "--rm", "image"}).restart.name, "no");
+  EXPECT_EQ(request({"--restart", "unless-stopped", "image"}).restart.name, "unless-stopped");
+  EXPECT_EQ(request({"--restart=on-failure", "image"}).restart.retries, 0);
+  EXPECT_EQ(request({"--restart=on-failure:5", "image"}).restart.retries, 5);
+  EXPECT_THROW(request({"--restart", "always", "--rm", "image"}), Error);
+}
+
 TEST(ContainerOptions, AnEmptyEntrypointDropsTheImages) {
   EXPECT_THAT(*request({"--entrypoint=", "image", "sh"}).entrypoint, IsEmpty());
   EXPECT_THAT(*request({"--entrypoint", "", "image", "sh"}).entrypoint, IsEmpty());
@@ -81,6 +111,19 @@ TEST(ContainerOptions, RefusesWhatCannotBe) {
                                         {"--cpus", "many", "i"},
                                         {"--cpus", "1e9", "i"},
                                         {"-m", "lots", "i"},
+                                        {"--pids-limit", "-2", "i"},
+                                        {"--pids-limit", "x", "i"},
+                                        {"--restart", "sometimes", "i"},
+                                        {"--restart", "always:2", "i"},
+                                        {"--restart", "on-failure:", "i"},
+                                        {"--restart", "on-failure:-1", "i"},
+                                        {"--ulimit", "nofile=2:1", "i"},
+                                        {"--sysctl", "vm.swappiness=1", "i"},
+                                        {"--sysctl", "net.core.somaxconn", "i"},
+                                        {"--shm-size", "much", "i"},
+                                        {"--cap-add", "FLY", "i"},
+                                        {"--cap-drop", "FLY", "i"},
+                                        {"--oom-score-adj", "1001", "i"},
                                         {"--network", "host", "i"},
                                         {"-w", "relative", "i"},
                                         {"--tmpfs", "relative", "i"},

@@ -33,6 +33,8 @@ std::string_view state_text(record::Status status) {
       return "running";
     case record::Status::paused:
       return "paused";
+    case record::Status::restarting:
+      return "restarting";
     case record::Status::exited:
       return "exited";
     case record::Status::removing:
@@ -51,6 +53,9 @@ std::string status_text(const record::Host& host, Nanoseconds now) {
     const std::string up =
         "Up " + describe_duration(std::max(now - Nanoseconds(host.started), Nanoseconds(0)));
     return state == "paused" ? up + " (Paused)" : up;
+  }
+  if (state == "restarting") {
+    return fmt::format("Restarting ({}) {}", host.exit_code, age_text(host.finished, now));
   }
   if (state == "exited") return fmt::format("Exited ({}) {}", host.exit_code, age_text(host.finished, now));
   return state == "created" ? "Created" : "Removal In Progress";

@@ -9,9 +9,9 @@
 
 namespace berth::cli {
 
-/// Docker's word for a state: "created", "running", "paused", "exited", "removing".
+/// Docker's word for a state: "created", "running", "paused", "restarting", "exited", "removing".
 std::string_view state_text(record::Status status);
-/// "Up 3 minutes", "Exited (0) 2 hours ago", "Created".
+/// "Up 3 minutes", "Restarting (1) 2 seconds ago", "Exited (0) 2 hours ago", "Created".
 std::string status_text(const record::Host& host, Nanoseconds now);
 /// "2 hours ago".
 std::string age_text(std::int64_t then, Nanoseconds now);

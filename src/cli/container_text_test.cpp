@@ -22,6 +22,7 @@ TEST(ContainerText, StatusReadsAsDockers) {
   EXPECT_EQ(status_text(host_in(record::Status::running), kNow), "Up 3 minutes");
   EXPECT_EQ(status_text(host_in(record::Status::stopping), kNow), "Up 3 minutes");
   EXPECT_EQ(status_text(host_in(record::Status::paused), kNow), "Up 3 minutes (Paused)");
+  EXPECT_EQ(status_text(host_in(record::Status::restarting), kNow), "Restarting (137) 2 hours ago");
   EXPECT_EQ(status_text(host_in(record::Status::exited), kNow), "Exited (137) 2 hours ago");
   EXPECT_EQ(status_text(host_in(record::Status::starting), kNow), "Created");
   EXPECT_EQ(status_text(host_in(record::Status::removing), kNow), "Removal In Progress");

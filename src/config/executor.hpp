@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/network_types.hpp"
+#include "config/ulimits.hpp"
 #include "describe/describe.hpp"
 
 /// The configuration of a container's machine: what is stored, what the guest is shown and what it answers.
@@ -73,6 +74,14 @@ struct Cmd {
   bool operator==(const Cmd&) const = default;
 };
 
+/// What a container and its execs may use of their machine together; 0 means no limit of its own.
+struct SessionResources {
+  std::int64_t memory = 0;      ///< bytes; beyond them the OOM killer ends a process of the container
+  std::int64_t pids_limit = 0;  ///< processes and threads
+  std::int64_t nano_cpus = 0;   ///< processor time in 10^-9 processors
+  bool operator==(const SessionResources&) const = default;
+};
+
 /// A process of the container: its main one, or an exec.
 struct SessionConfig {
   Common common;
@@ -83,16 +92,16 @@ struct SessionConfig {
   bool active = false;
   bool tty = false;
   std::int64_t exit_status = 0;
-  std::string started;  ///< "true", or why it did not start
-  bool restart = false;
+  std::string started;   ///< "true", or why it did not start
+  bool restart = false;  ///< start it again when it has ended
   std::string stop_signal;
   Diagnostics diagnostics;
   std::string user;
   std::string group;
   Detail detail;
 
-  bool init = false;  ///< run below a reaper
-  std::vector<std::string> capabilities;
+  bool init = false;                                     ///< run below a reaper
+  std::optional<std::vector<std::string>> capabilities;  ///< nothing: Docker's default set
   bool no_new_privileges = false;
   bool read_only_root = false;
   std::string container;    ///< id of the session whose namespaces an exec joins; empty for a main session
@@ -100,6 +109,16 @@ struct SessionConfig {
   bool oom_killed = false;
   std::int64_t window_columns = 0;
   std::int64_t window_rows = 0;
+  SessionResources resources;  ///< of a main session
+  std::vector<Ulimit> ulimits;
+  std::map<std::string, std::string> sysctls;  ///< of a main session; see check_sysctl
+  std::int64_t shm_size = 0;                   ///< of a main session: bytes of /dev/shm; 0: Docker's 64 MiB
+  std::vector<std::string> group_add;          ///< further groups, by name or number
+  std::int64_t oom_score_adj = 0;
+  bool seccomp_unconfined = false;
+  bool restart_on_failure = false;  ///< with restart: not after an end without failure
+  std::int64_t restart_limit = 0;   ///< with restart: so many times; 0: without end
+  bool restarting = false;          ///< has ended and will be started again
   bool operator==(const SessionConfig&) const = default;
 };
 

@@ -59,6 +59,19 @@ constexpr auto describe(const Cmd*) {
                 field<&Cmd::env>("Env", "Env", ro), field<&Cmd::dir>("Dir", "Dir", ro));
 }
 
+constexpr auto describe(const SessionResources*) {
+  using namespace fields_of;
+  return fields(field<&SessionResources::memory>("Memory", "memory", ro),
+                field<&SessionResources::pids_limit>("PidsLimit", "pidslimit", ro),
+                field<&SessionResources::nano_cpus>("NanoCPUs", "nanocpus", ro));
+}
+
+constexpr auto describe(const Ulimit*) {
+  using namespace fields_of;
+  return fields(field<&Ulimit::name>("Name", "name", ro), field<&Ulimit::soft>("Soft", "soft", ro),
+                field<&Ulimit::hard>("Hard", "hard", ro));
+}
+
 /// User and group have been written with a capital and read without one.
 constexpr auto describe(const SessionConfig*) {
   using namespace fields_of;
@@ -83,7 +96,17 @@ constexpr auto describe(const SessionConfig*) {
       field<&SessionConfig::signal>("Signal", "signal", rw),
       field<&SessionConfig::oom_killed>("OOMKilled", "oomkilled", rw),
       field<&SessionConfig::window_columns>("WindowColumns", "columns", ro),
-      field<&SessionConfig::window_rows>("WindowRows", "rows", ro));
+      field<&SessionConfig::window_rows>("WindowRows", "rows", ro),
+      field<&SessionConfig::resources>("Resources", "resources", ro),
+      field<&SessionConfig::ulimits>("Ulimits", "ulimits", ro),
+      field<&SessionConfig::sysctls>("Sysctls", "sysctls", ro),
+      field<&SessionConfig::shm_size>("ShmSize", "shmsize", ro),
+      field<&SessionConfig::group_add>("GroupAdd", "groupadd", ro),
+      field<&SessionConfig::oom_score_adj>("OomScoreAdj", "oomscoreadj", ro),
+      field<&SessionConfig::seccomp_unconfined>("SeccompUnconfined", "seccompunconfined", ro),
+      field<&SessionConfig::restart_on_failure>("RestartOnFailure", "restartonfailure", ro),
+      field<&SessionConfig::restart_limit>("RestartLimit", "restartlimit", ro),
+      field<&SessionConfig::restarting>("Restarting", "restarting", rw));
 }
 
 constexpr auto describe(const CopyMode*) {

@@ -19,7 +19,10 @@ ExecutorConfig sample() {
   session.cmd = {"/bin/sh", {"/bin/sh", "-c", "dmesg | grep vmx"}, {"PATH=/bin", "EMPTY="}, "/"};
   session.user = "nobody";
   session.started = "true";
-  session.capabilities = {"CAP_CHOWN", "CAP_KILL"};
+  session.capabilities = std::vector<std::string>{"CAP_CHOWN", "CAP_KILL"};
+  session.resources = {64 << 20, 100, 1'500'000'000};
+  session.ulimits = {{"nofile", 1024, -1}, {"core", 0, 0}};
+  session.sysctls = {{"net.ipv4.ip_forward", "1"}, {"net.ipv4.ip_local_port_range", "1024 65000"}};
   config.execs["e1"].cmd.path = "/bin/id";
   MountSpec& mount = config.mounts["my.volume"];
   mount.source.scheme = "label";
@@ -53,6 +56,18 @@ TEST(Executor, ReadsWhatItWrote) {
   ExecutorConfig again;
   extraconfig::decode(pairs, again);
   EXPECT_EQ(again, config);
+}
+
+TEST(Executor, NoCapabilitiesAreNotTheDefaultOnes) {
+  SessionConfig session;
+  session.capabilities.emplace();
+  SessionConfig again;
+  extraconfig::decode(extraconfig::encode(session), again);
+  ASSERT_TRUE(again.capabilities);
+  EXPECT_TRUE(again.capabilities->empty());
+  SessionConfig before;
+  extraconfig::decode(extraconfig::encode(SessionConfig()), before);
+  EXPECT_FALSE(before.capabilities);
 }
 
 TEST(Executor, GuestSeesItsPart) {

@@ -3,11 +3,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
 
 #include "base/error.hpp"
 #include "base/ids.hpp"
 #include "base/signals.hpp"
 #include "base/text.hpp"
+#include "config/capabilities.hpp"
+#include "config/sysctls.hpp"
 #include "hypervisor/hypervisor.hpp"
 
 namespace berth::engine {
@@ -66,6 +70,58 @@ std::vector<std::string> command_of(const CreateOptions& options, const image::I
   return command;
 }
 
+void apply_security_option(config::SessionConfig& session, const std::string& option) {
+  if (option == "no-new-privileges" || option == "no-new-privileges:true" ||
+      option == "no-new-privileges=true") {
+    session.no_new_privileges = true;
+  } else if (option == "no-new-privileges:false" || option == "no-new-privileges=false") {
+    session.no_new_privileges = false;
+  } else if (option == "seccomp=unconfined" || option == "seccomp:unconfined") {
+    session.seccomp_unconfined = true;
+  } else {
+    throw Error(Code::invalid_argument,
+                "--security-opt '{}': there are no-new-privileges and seccomp=unconfined", printable(option));
+  }
+}
+
+void confine(config::SessionConfig& session, const CreateOptions& options) {
+  const auto capabilities = config::adjust_default_capabilities(options.cap_add, options.cap_drop);
+  if (capabilities != config::default_capabilities()) {
+    session.capabilities = config::capability_names(capabilities);
+  }
+  for (const std::string& option : options.security_options) apply_security_option(session, option);
+  for (const config::Ulimit& limit : options.ulimits) config::check_ulimit(limit);
+  session.ulimits = options.ulimits;
+  for (const auto& [name, value] : options.sysctls) config::check_sysctl(name);
+  session.sysctls = options.sysctls;
+  if (options.shm_bytes > static_cast<std::uint64_t>(INT64_MAX)) {
+    throw Error(Code::invalid_argument, "a /dev/shm of {} bytes cannot be", options.shm_bytes);
+  }
+  session.shm_size = static_cast<std::int64_t>(options.shm_bytes);
+  session.group_add = options.group_add;
+  if (std::abs(options.oom_score_adj) > 1000) {
+    throw Error(Code::invalid_argument, "the OOM score adjustment {} must be from -1000 to 1000",
+                options.oom_score_adj);
+  }
+  session.oom_score_adj = options.oom_score_adj;
+}
+
+void set_restart(config::SessionConfig& session, const CreateOptions& options) {
+  const RestartPolicy& policy = options.restart;
+  if (policy.name == "no") return;
+  if (policy.name != "always" && policy.name != "unless-stopped" && policy.name != "on-failure") {
+    throw Error(Code::invalid_argument,
+                "unknown restart policy '{}': use no, on-failure[:N], always or unless-stopped",
+                printable(policy.name));
+  }
+  if (options.auto_remove) {
+    throw Error(Code::invalid_argument, "--rm and --restart exclude each other: leave out one of them");
+  }
+  session.restart = true;
+  session.restart_on_failure = policy.name == "on-failure";
+  session.restart_limit = policy.retries;
+}
+
 config::SessionConfig session_of(const CreateOptions& options, const image::ImageConfig& image,
                                  const std::string& id, const std::string& hostname) {
   config::SessionConfig session;
@@ -93,6 +149,13 @@ config::SessionConfig session_of(const CreateOptions& options, const image::Imag
   session.tty = options.tty;
   session.init = options.init;
   session.read_only_root = options.read_only;
+  confine(session, options);
+  set_restart(session, options);
+  session.resources.pids_limit = std::max<std::int64_t>(options.pids_limit, 0);
+  // The machine has whole processors.
+  if (options.cpus != std::floor(options.cpus)) {
+    session.resources.nano_cpus = static_cast<std::int64_t>(options.cpus * 1e9);
+  }
   session.active = true;
   return session;
 }
@@ -204,6 +267,10 @@ record::Pod make_pod(const CreateOptions& options, const image::Image& image, Na
   host.mac = new_mac();
   host.ports = options.ports;
   host.command = pod.session().cmd.args;
+  host.restart_policy = options.restart.name;
+  host.cap_add = options.cap_add;
+  host.cap_drop = options.cap_drop;
+  host.security_options = options.security_options;
   if (options.network == "user") pod.executor.networks.emplace(kNetworkName, user_network(host.mac));
   return pod;
 }

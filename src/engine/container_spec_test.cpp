@@ -107,6 +107,47 @@ TEST_F(ContainerSpecTest, BadOptionsAreRefusedBeforeAnythingIsMade) {
   EXPECT_FALSE(refused([](CreateOptions&) {}));
 }
 
+TEST_F(ContainerSpecTest, OnlyAFractionOfAProcessorIsALimit) {
+  EXPECT_EQ(make().session().resources, config::SessionResources());
+  options_.cpus = 0.5;
+  options_.pids_limit = -1;
+  EXPECT_EQ(make().session().resources, (config::SessionResources{0, 0, 500'000'000}));
+  options_.pids_limit = 9;
+  EXPECT_EQ(make().session().resources.pids_limit, 9);
+}
+
+TEST_F(ContainerSpecTest, OnlyChangedCapabilitiesAreWritten) {
+  EXPECT_FALSE(make().session().capabilities);
+  options_.cap_drop = {"all"};
+  ASSERT_TRUE(make().session().capabilities);
+  EXPECT_TRUE(make().session().capabilities->empty());
+  options_.cap_add = {"NET_ADMIN"};
+  EXPECT_EQ(*make().session().capabilities, Words{"CAP_NET_ADMIN"});
+}
+
+TEST_F(ContainerSpecTest, SecurityOptionsAreKnownOrRefused) {
+  options_.security_options = {"no-new-privileges", "seccomp=unconfined"};
+  EXPECT_TRUE(make().session().no_new_privileges);
+  EXPECT_TRUE(make().session().seccomp_unconfined);
+  options_.security_options = {"no-new-privileges:false"};
+  EXPECT_FALSE(make().session().no_new_privileges);
+  options_.security_options = {"seccomp=/a/profile.json"};
+  EXPECT_EQ(refusal(), Code::invalid_argument);
+}
+
+TEST_F(ContainerSpecTest, ARestartPolicyIsTheSessions) {
+  EXPECT_FALSE(make().session().restart);
+  options_.restart = {"always", 0};
+  EXPECT_TRUE(make().session().restart);
+  EXPECT_FALSE(make().session().restart_on_failure);
+  options_.restart = {"on-failure", 4};
+  EXPECT_TRUE(make().session().restart_on_failure);
+  EXPECT_EQ(make().session().restart_limit, 4);
+  EXPECT_EQ(make().host.restart_policy, "on-failure");
+  options_.auto_remove = true;
+  EXPECT_EQ(refusal(), Code::invalid_argument);
+}
+
 TEST_F(ContainerSpecTest, WithoutANetworkThereIsNoInterface) {
   EXPECT_EQ(make().executor.networks.size(), 1u);
   options_.network = "none";

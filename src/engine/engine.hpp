@@ -25,6 +25,12 @@ class Store;
 
 namespace berth::engine {
 
+/// Docker's --restart.
+struct RestartPolicy {
+  std::string name = "no";   ///< no, on-failure, always or unless-stopped
+  std::int64_t retries = 0;  ///< of on-failure; 0: without end
+};
+
 /// What `run` and `create` ask for. An absent value means what the image, else Docker, says.
 struct CreateOptions {
   std::string image;  ///< a reference, an image id or its prefix
@@ -38,7 +44,9 @@ struct CreateOptions {
   std::string stop_signal;
   std::vector<record::PortBinding> ports;  ///< host port 0: a free one is chosen
   double cpus = 1;
-  std::uint64_t memory_bytes = 0;  ///< 0: the default
+  std::uint64_t memory_bytes = 0;  ///< of the machine; 0: the default
+  std::int64_t pids_limit = 0;     ///< 0 or -1: none
+  RestartPolicy restart;
   std::string network = "user";
   std::string accelerator = "auto";
   bool open_stdin = false;
@@ -49,6 +57,14 @@ struct CreateOptions {
   bool init = false;
   std::vector<std::pair<std::string, std::string>> tmpfs;  ///< path, mount options
   std::map<std::string, std::string> labels;
+  std::vector<config::Ulimit> ulimits;
+  std::map<std::string, std::string> sysctls;
+  std::uint64_t shm_bytes = 0;       ///< 0: Docker's 64 MiB
+  std::vector<std::string> cap_add;  ///< names of capabilities, or ALL
+  std::vector<std::string> cap_drop;
+  std::vector<std::string> security_options;  ///< no-new-privileges, seccomp=unconfined
+  std::vector<std::string> group_add;
+  std::int64_t oom_score_adj = 0;
 };
 
 struct ExecOptions {

@@ -9,6 +9,8 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr std::int64_t kDefaultShmSize = 64 << 20;
+
 std::string_view state_name(record::Status status) {
   switch (status) {
     case record::Status::created:
@@ -19,6 +21,8 @@ std::string_view state_name(record::Status status) {
       return "running";
     case record::Status::paused:
       return "paused";
+    case record::Status::restarting:
+      return "restarting";
     case record::Status::exited:
       return "exited";
     case record::Status::removing:
@@ -36,6 +40,23 @@ json::array texts(const std::vector<std::string>& values, std::size_t from = 0) 
   json::array array;
   for (std::size_t i = from; i < values.size(); ++i) array.emplace_back(values[i]);
   return array;
+}
+
+/// Docker's way to say that there is no limit.
+json::value number_or_null(std::int64_t value) {
+  return value == 0 ? json::value(nullptr) : json::value(value);
+}
+
+json::value texts_or_null(const std::vector<std::string>& values) {
+  return values.empty() ? json::value(nullptr) : json::value(texts(values));
+}
+
+json::array ulimits_of(const config::SessionConfig& session) {
+  json::array limits;
+  for (const config::Ulimit& limit : session.ulimits) {
+    limits.push_back(json::object{{"Name", limit.name}, {"Hard", limit.hard}, {"Soft", limit.soft}});
+  }
+  return limits;
 }
 
 std::string port_key(const record::PortBinding& binding) {
@@ -56,11 +77,14 @@ json::object port_bindings(const record::Pod& pod) {
 
 json::object state_of(const record::Pod& pod) {
   const record::Host& host = pod.host;
-  const bool running = host.status == record::Status::running || host.status == record::Status::stopping;
+  // Docker says that a restarting container is running too.
+  const bool restarting = host.status == record::Status::restarting;
+  const bool running =
+      restarting || host.status == record::Status::running || host.status == record::Status::stopping;
   return {{"Status", state_name(host.status)},
           {"Running", running},
           {"Paused", host.status == record::Status::paused},
-          {"Restarting", false},
+          {"Restarting", restarting},
           {"OOMKilled", host.oom_killed},
           {"Dead", false},
           {"Pid", host.machine.pid},
@@ -68,6 +92,12 @@ json::object state_of(const record::Pod& pod) {
           {"Error", host.error},
           {"StartedAt", time_or_never(host.started)},
           {"FinishedAt", time_or_never(host.finished)}};
+}
+
+/// With the restart that is awaited, as Docker counts.
+std::int64_t restart_count(const record::Pod& pod) {
+  return pod.session().diagnostics.resurrection_count +
+         (pod.host.status == record::Status::restarting ? 1 : 0);
 }
 
 json::object config_of(const record::Pod& pod) {
@@ -92,17 +122,31 @@ json::object config_of(const record::Pod& pod) {
 }
 
 json::object host_config_of(const record::Pod& pod) {
+  const config::SessionConfig& session = pod.session();
+  json::object sysctls;
+  for (const auto& [name, value] : session.sysctls) sysctls[name] = value;
   json::object tmpfs;
   for (const auto& [id, mount] : pod.executor.mounts) {
     if (mount.source.scheme == "tmpfs") tmpfs[mount.path] = mount.mode;
   }
   return {{"NetworkMode", pod.host.network},
           {"PortBindings", port_bindings(pod)},
+          {"RestartPolicy",
+           json::object{{"Name", pod.host.restart_policy}, {"MaximumRetryCount", session.restart_limit}}},
           {"AutoRemove", pod.host.auto_remove},
-          {"ReadonlyRootfs", pod.session().read_only_root},
-          {"Init", pod.session().init},
+          {"ReadonlyRootfs", session.read_only_root},
+          {"Init", session.init},
           {"Memory", pod.host.memory_bytes},
           {"NanoCpus", static_cast<std::int64_t>(pod.host.cpus * 1e9)},
+          {"PidsLimit", number_or_null(session.resources.pids_limit)},
+          {"ShmSize", session.shm_size == 0 ? kDefaultShmSize : session.shm_size},
+          {"Ulimits", ulimits_of(session)},
+          {"Sysctls", std::move(sysctls)},
+          {"CapAdd", texts_or_null(pod.host.cap_add)},
+          {"CapDrop", texts_or_null(pod.host.cap_drop)},
+          {"SecurityOpt", texts_or_null(pod.host.security_options)},
+          {"GroupAdd", texts_or_null(session.group_add)},
+          {"OomScoreAdj", session.oom_score_adj},
           {"Tmpfs", std::move(tmpfs)},
           {"Accelerator", pod.host.accelerator}};
 }
@@ -130,6 +174,7 @@ std::string inspect(const record::Pod& pod, const Paths& paths) {
                              {"Image", pod.host.image_id},
                              {"LogPath", (paths.pod(pod.id()) / "container.log").string()},
                              {"Name", "/" + pod.name()},
+                             {"RestartCount", restart_count(pod)},
                              {"Platform", "linux"},
                              {"HostConfig", host_config_of(pod)},
                              {"Config", config_of(pod)},

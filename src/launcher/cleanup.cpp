@@ -30,6 +30,7 @@ bool was_active(record::Status status) {
     case record::Status::starting:
     case record::Status::running:
     case record::Status::paused:
+    case record::Status::restarting:
     case record::Status::stopping:
       return true;
     default:

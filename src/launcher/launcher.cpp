@@ -183,7 +183,7 @@ void Launcher::on_report(const extraconfig::Pairs& keys) {
     started_ = true;
     phase_ = Phase::running;
     pod_ = records_.update(pod_.id(), [&](record::Pod& pod) {
-      pod.executor.sessions = guest_config_.sessions;
+      pod.executor.sessions = told_sessions();
       pod.executor.networks = guest_config_.networks;
       pod.host.status = record::Status::running;
       pod.host.started = clock_.now().count();
@@ -191,8 +191,10 @@ void Launcher::on_report(const extraconfig::Pairs& keys) {
     });
     for (const auto& client : clients_) client->send(encode_frame(FrameKind::started, {}));
   }
+  if (started_) note_restarts();
   const bool failed = !session.started.empty() && session.started != "true";
-  if (failed || (started_ && session.detail.stop_time != 0)) end_session(exit_of(session));
+  const bool ended = session.detail.stop_time != 0 && !restarting_;
+  if (failed || (started_ && ended)) end_session(exit_of(session));
 }
 
 void Launcher::end_session(Exit exit) {
@@ -218,7 +220,8 @@ void Launcher::fail(const Error& error) {
 
 void Launcher::on_output(link::OutputRecord&& record) {
   if (record.kind == link::OutputKind::open) {
-    if (record.payload == pod_.id()) output_sessions_.insert_or_assign(record.session, record.payload);
+    output_sessions_.erase(record.session);
+    if (record.payload == pod_.id()) output_sessions_.emplace(record.session, record.payload);
     return;
   }
   if (!output_sessions_.contains(record.session)) return;
@@ -232,7 +235,11 @@ void Launcher::on_output(link::OutputRecord&& record) {
       fan_out(FrameKind::standard_error, record.payload);
       break;
     default:
-      output_ended_ = true;
+      output_sessions_.erase(record.session);
+      ++outputs_ended_;
+      for (auto& client : clients_) leaving_.emplace_back(outputs_ended_, std::move(client));
+      clients_.clear();
+      release_clients();
       changed_.notify_all();
   }
 }
@@ -290,7 +297,7 @@ Task<> Launcher::regulate() {
 Task<> Launcher::drain_output() {
   if (!started_ || !exit_->error.empty()) co_return;
   const auto deadline = std::chrono::steady_clock::now() + kDrainLimit;
-  while (!output_ended_) {
+  while (outputs_ended_ < runs_ended_) {
     const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) {
       log::warning("the guest did not say that the output is complete");
@@ -325,7 +332,7 @@ void Launcher::record_end() {
     } else {
       pod_ = records_.update(pod_.id(), [&](record::Pod& pod) {
         guest_config_.execs.clear();
-        if (!guest_config_.sessions.empty()) pod.executor.sessions = guest_config_.sessions;
+        if (!guest_config_.sessions.empty()) pod.executor.sessions = told_sessions();
         pod.host.status = started_ ? record::Status::exited : record::Status::created;
         pod.host.finished = started_ ? clock_.now().count() : 0;
         pod.host.exit_code = exit_->code;
@@ -345,7 +352,9 @@ void Launcher::record_end() {
 
 void Launcher::finish_clients() {
   for (const auto& client : clients_) client->finish(encode_exit(*exit_));
+  for (const auto& [run, client] : leaving_) client->finish(encode_exit(*exit_));
   clients_.clear();
+  leaving_.clear();
 }
 
 Task<> Launcher::wait_started() {
@@ -360,12 +369,23 @@ Task<Exit> Launcher::wait_end() {
   co_return *exit_;
 }
 
+Task<Exit> Launcher::wait_exit() {
+  const std::int64_t before = runs_ended_;
+  while (phase_ != Phase::ended && (exit_ || runs_ended_ == before)) co_await changed_.wait();
+  co_return phase_ == Phase::ended ? *exit_ : exit_of_run(runs_ended_);
+}
+
 void Launcher::require_running() const {
+  if (restarting_ && !exit_) {
+    throw Error(Code::wrong_state, "container {} is restarting: wait until it runs", pod_.name());
+  }
   if (!started_ || exit_) throw Error(Code::wrong_state, "container {} is not running", pod_.name());
 }
 
 Task<> Launcher::kill(std::int32_t signal) {
-  require_running();
+  if (!restarting_ || exit_) require_running();
+  if (ends_restarts(signal)) co_await end_restarts();
+  if (restarting_) co_return;
   link::Order order;
   order.verb = link::verb::signal;
   order.session = pod_.id();
@@ -395,7 +415,8 @@ Task<> Launcher::stop(Milliseconds grace) {
     link::Order order;
     order.verb = link::verb::signal;
     order.session = pod_.id();
-    if (!exit_) {
+    if (!exit_) co_await end_restarts();
+    if (!exit_ && !restarting_) {
       order.signal = stop_signal();
       co_await guest_->order(order, kOrderLimit);
     }

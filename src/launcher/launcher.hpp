@@ -67,6 +67,8 @@ class Launcher {
   /// Returns once the container's process runs; throws why it never did.
   Task<> wait_started();
   Task<Exit> wait_end();
+  /// The next end of the container's process, be it started again or not.
+  Task<Exit> wait_exit();
   /// Serves one client of the main session until it is gone.
   Task<> attach(std::shared_ptr<Subscriber> client, bool with_input);
   /// Serves one exec with streams until it ended and its client has everything.
@@ -90,6 +92,12 @@ class Launcher {
   void finish_clients();
   void fail(const Error& error);
   void end_session(Exit exit);
+  void note_restarts();
+  Exit exit_of_run(std::int64_t run) const;
+  void release_clients();
+  Task<> end_restarts();
+  bool ends_restarts(std::int32_t signal) const;
+  std::map<std::string, config::SessionConfig> told_sessions() const;
 
   void on_report(const extraconfig::Pairs& keys);
   void on_output(link::OutputRecord&& record);
@@ -128,6 +136,8 @@ class Launcher {
   extraconfig::Pairs guest_keys_;  ///< its encoding as the guest has it: what was sent and what it reported
   std::unique_ptr<LogWriter> log_;
   std::list<std::shared_ptr<Subscriber>> clients_;  ///< of the main session
+  /// Clients whose run of the main session has written all, with its number from 1 on.
+  std::list<std::pair<std::int64_t, std::shared_ptr<Subscriber>>> leaving_;
   std::map<std::uint16_t, std::string> output_sessions_;
 
   Event changed_;
@@ -135,7 +145,9 @@ class Launcher {
   bool started_ = false;
   bool recorded_ = false;
   bool first_client_pending_ = false;
-  bool output_ended_ = false;
+  std::int64_t runs_ended_ = 0;     ///< as the guest reported it
+  std::int64_t outputs_ended_ = 0;  ///< as the output port says it
+  bool restarting_ = false;
   bool output_held_ = false;
   bool regulating_ = false;
   bool log_failed_ = false;

@@ -214,6 +214,52 @@ TEST_F(LauncherTest, ARunGoesFromStartToARecordedEnd) {
   EXPECT_EQ(logged, "hello\n");
 }
 
+TEST_F(LauncherTest, AClientLeavesWithItsRunAndTheSessionIsStartedAgain) {
+  script_ = [this](ScriptedTether& tether) -> Task<> {
+    co_await tether.start_session();
+    co_await tether.write(link::OutputKind::standard_output, "one\n");
+    co_await tether.write(link::OutputKind::end, "");
+    config::ExitLog first;
+    first.exit_status = 3;
+    co_await tether.report([&](config::SessionConfig& session) {
+      session.exit_status = 3;
+      session.detail.stop_time = 1;
+      session.restarting = true;
+      session.diagnostics.exit_logs.push_back(first);
+    });
+    EXPECT_EQ(store_->get("test").host.status, record::Status::restarting);
+    EXPECT_EQ(store_->get("test").host.exit_code, 3);
+    co_await tether.write(link::OutputKind::open, tether.config_.sessions.begin()->first);
+    co_await tether.write(link::OutputKind::standard_output, "two\n");
+    co_await tether.write(link::OutputKind::end, "");
+    co_await tether.write(link::OutputKind::open, tether.config_.sessions.begin()->first);
+    co_await tether.write(link::OutputKind::standard_output, "three\n");
+    // The second run has come and gone between two reports.
+    co_await tether.report([&](config::SessionConfig& session) {
+      session.detail.stop_time = 0;
+      session.restarting = false;
+      session.diagnostics.resurrection_count = 2;
+      session.diagnostics.exit_logs.push_back(first);
+    });
+    EXPECT_EQ(store_->get("test").host.status, record::Status::running);
+    co_await tether.end_session(0);
+  };
+  pod_.session().restart = true;
+  make_launcher();
+  attach_client();
+  run();
+  ASSERT_TRUE(client_exit_);
+  EXPECT_EQ(client_exit_->code, 3);
+  EXPECT_EQ(client_output_, "one\n");
+  const record::Pod pod = store_->get("test");
+  EXPECT_EQ(pod.host.status, record::Status::exited);
+  EXPECT_EQ(pod.host.exit_code, 0);
+  EXPECT_EQ(pod.session().diagnostics.resurrection_count, 2);
+  std::string logged;
+  LogReader(paths_.pod(id_), {}).read([&](const LogEntry& entry) { logged += entry.bytes; });
+  EXPECT_EQ(logged, "one\ntwo\nthree\n");
+}
+
 TEST_F(LauncherTest, TheGuestSeesNoHiddenKeyAndItsKeysAreNotStored) {
   script_ = [](ScriptedTether& tether) -> Task<> {
     co_await tether.start_session();

@@ -58,6 +58,9 @@ config::ExecutorConfig guest_config(const record::Pod& pod, const link::ssh::Key
     session.oom_killed = false;
     session.detail.start_time = 0;
     session.detail.stop_time = 0;
+    session.restarting = false;
+    session.diagnostics.resurrection_count = 0;
+    session.diagnostics.exit_logs.clear();
   }
   return config;
 }

@@ -232,7 +232,7 @@ Task<Response> Server::State::respond(const Request& request) {
     if (path == "/v1/started") {
       co_await launcher.wait_started();
     } else if (path == "/v1/wait") {
-      const Exit exit = co_await launcher.wait_end();
+      const Exit exit = co_await launcher.wait_exit();
       body = encode_exit(exit).substr(kFrameHeaderSize);
     } else if (path == "/v1/stop") {
       co_await launcher.stop(std::chrono::seconds(query_number(target, "grace", 10)));

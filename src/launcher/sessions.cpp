@@ -32,6 +32,9 @@ Task<> Launcher::attach(std::shared_ptr<Subscriber> client, bool with_input) {
   if (exit_) {
     co_await wait_end();
     client->finish(encode_exit(*exit_));
+  } else if (restarting_) {
+    client->finish(encode_error(
+        Error(Code::wrong_state, "container {} is restarting: wait until it runs", pod_.name())));
   } else {
     if (started_) client->send(encode_frame(FrameKind::started, {}));
     clients_.push_back(client);
@@ -42,6 +45,7 @@ Task<> Launcher::attach(std::shared_ptr<Subscriber> client, bool with_input) {
   }
   co_await client->write_queue();
   clients_.remove(client);
+  std::erase_if(leaving_, [&](const auto& leaving) { return leaving.second == client; });
 }
 
 /// Reads the client's frames until it goes away or ends its input; its bytes wait for the process to take
@@ -101,7 +105,11 @@ Task<> Launcher::handle_client_frame(const Frame& frame, std::string session, li
 Task<> Launcher::send_to_session(link::Order order) {
   while (!started_ && !exit_) co_await changed_.wait();
   if (exit_) co_return;
+  const bool is_last =
+      order.verb == link::verb::signal && order.session == pod_.id() && ends_restarts(order.signal);
   try {
+    if (is_last) co_await end_restarts();
+    if (restarting_) co_return;
     co_await guest_->order(std::move(order), kOrderLimit);
   } catch (const Error& error) {
     log::warning("order for a session: {}", error.what());
@@ -128,6 +136,10 @@ config::SessionConfig Launcher::exec_session(const ExecRequest& request, const s
   session.container = pod_.id();
   session.capabilities = main.capabilities;
   session.no_new_privileges = main.no_new_privileges;
+  session.seccomp_unconfined = main.seccomp_unconfined;
+  session.group_add = main.group_add;
+  session.ulimits = main.ulimits;
+  session.oom_score_adj = main.oom_score_adj;
   session.window_columns = request.columns;
   session.window_rows = request.rows;
   return session;
@@ -242,7 +254,7 @@ Task<> Launcher::forward_exec_input(std::shared_ptr<Subscriber> client,
 Task<> Launcher::pump_exec_output(std::shared_ptr<Subscriber> client,
                                   std::shared_ptr<link::ssh::Channel> channel) {
   client->send(encode_frame(FrameKind::started, {}));
-  const auto copy = [this, client, channel](FrameKind kind, bool error_stream) -> Task<> {
+  const auto copy = [client, channel](FrameKind kind, bool error_stream) -> Task<> {
     std::string buffer(kCopySize, '\0');
     while (const std::size_t n = co_await channel->read_some(buffer.data(), buffer.size(), error_stream)) {
       client->send_output(kind, std::string_view(buffer).substr(0, n));

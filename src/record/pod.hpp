@@ -11,7 +11,7 @@
 namespace berth::record {
 
 /// Docker's container states; `starting` and `stopping` are shown as created and running.
-enum class Status { created, starting, running, paused, stopping, exited, removing };
+enum class Status { created, starting, running, paused, restarting, stopping, exited, removing };
 
 enum class Protocol { tcp, udp };
 
@@ -53,6 +53,10 @@ struct Host {
   std::string mac;
   std::vector<PortBinding> ports;
   std::vector<std::string> command;  ///< entrypoint and arguments, for display
+  std::vector<std::string> cap_add;  ///< as the user gave them, for display; so are the next two
+  std::vector<std::string> cap_drop;
+  std::vector<std::string> security_options;
+  std::string restart_policy = "no";  ///< no, on-failure, always or unless-stopped
   /// User id QEMU runs under is the base plus this; unique among the records. -1: not assigned.
   std::int32_t user_slot = -1;
   ProcessIdentity launcher;
@@ -88,8 +92,8 @@ constexpr auto describe(const Status*) {
   return describe::enumerators(
       EnumeratorOf{"created", Status::created}, EnumeratorOf{"starting", Status::starting},
       EnumeratorOf{"running", Status::running}, EnumeratorOf{"paused", Status::paused},
-      EnumeratorOf{"stopping", Status::stopping}, EnumeratorOf{"exited", Status::exited},
-      EnumeratorOf{"removing", Status::removing});
+      EnumeratorOf{"restarting", Status::restarting}, EnumeratorOf{"stopping", Status::stopping},
+      EnumeratorOf{"exited", Status::exited}, EnumeratorOf{"removing", Status::removing});
 }
 
 constexpr auto describe(const Protocol*) {
@@ -131,6 +135,10 @@ constexpr auto describe(const Host*) {
       field<&Host::network>("Network", "network", scope::hidden),
       field<&Host::mac>("MAC", "mac", scope::hidden), field<&Host::ports>("Ports", "ports", scope::hidden),
       field<&Host::command>("Command", "command", scope::hidden),
+      field<&Host::cap_add>("CapAdd", "capadd", scope::hidden),
+      field<&Host::cap_drop>("CapDrop", "capdrop", scope::hidden),
+      field<&Host::security_options>("SecurityOpt", "securityopt", scope::hidden),
+      field<&Host::restart_policy>("RestartPolicy", "restartpolicy", scope::hidden),
       field<&Host::user_slot>("UserSlot", "userslot", scope::hidden),
       field<&Host::launcher>("Launcher", "launcher", scope::hidden),
       field<&Host::machine>("Machine", "machine", scope::hidden));

@@ -5,6 +5,8 @@
 
 #include "base/error.hpp"
 #include "base/ids.hpp"
+#include "base/signals.hpp"
+#include "config/sysctls.hpp"
 #include "extraconfig/codec.hpp"
 
 namespace berth::tether {
@@ -15,6 +17,28 @@ WindowSize window_of(const config::SessionConfig& session) {
     return static_cast<std::uint16_t>(std::clamp<std::int64_t>(value, 0, 65535));
   };
   return {side(session.window_columns), side(session.window_rows)};
+}
+
+void confine(const config::SessionConfig& session, ProcessPlan& plan) {
+  if (session.capabilities) plan.capabilities = config::parse_capabilities(*session.capabilities);
+  plan.no_new_privileges = session.no_new_privileges;
+  plan.seccomp = !session.seccomp_unconfined;
+  plan.further_groups = session.group_add;
+  if (session.oom_score_adj < -1000 || session.oom_score_adj > 1000) {
+    throw Error(Code::invalid_argument, "the OOM score adjustment {} is not between -1000 and 1000",
+                session.oom_score_adj);
+  }
+  plan.oom_score_adj = static_cast<int>(session.oom_score_adj);
+  for (const config::Ulimit& limit : session.ulimits) {
+    config::check_ulimit(limit);
+    // -1 is RLIM_INFINITY.
+    plan.limits.push_back({*config::ulimit_resource(limit.name), static_cast<std::uint64_t>(limit.soft),
+                           static_cast<std::uint64_t>(limit.hard), limit.name});
+  }
+  for (const auto& [name, value] : session.sysctls) config::check_sysctl(name);
+  plan.container.sysctls = session.sysctls;
+  if (session.shm_size < 0) throw Error(Code::invalid_argument, "the size of /dev/shm is negative");
+  if (session.shm_size > 0) plan.container.shared_memory = static_cast<std::uint64_t>(session.shm_size);
 }
 
 void require_no_nul(const std::string& text, std::string_view what) {
@@ -37,9 +61,12 @@ ProcessPlan make_process_plan(const config::SessionConfig& session, const std::s
   plan.terminal = session.tty;
   plan.window = window_of(session);
   plan.standard_input = session.open_stdin;
-  if (!session.capabilities.empty()) plan.capabilities = parse_capabilities(session.capabilities);
-  plan.no_new_privileges = session.no_new_privileges;
+  confine(session, plan);
   plan.read_only_root = session.read_only_root;
+  if (!session.stop_signal.empty() && !signal_number(session.stop_signal)) {
+    throw Error(Code::invalid_argument, "the stop signal \"{}\" is not a signal of Linux",
+                session.stop_signal);
+  }
   plan.init = session.init;
   plan.wait_for_go = session.run_block;
   require_no_nul(plan.program, "the program");
@@ -47,6 +74,16 @@ ProcessPlan make_process_plan(const config::SessionConfig& session, const std::s
   for (const std::string& argument : plan.arguments) require_no_nul(argument, "an argument");
   for (const std::string& entry : plan.environment) require_no_nul(entry, "the environment");
   return plan;
+}
+
+CgroupLimits make_limits(const config::SessionResources& resources) {
+  const auto limit = [](std::int64_t value, std::string_view what) -> std::optional<std::uint64_t> {
+    if (value < 0) throw Error(Code::invalid_argument, "the limit of {} is negative", what);
+    if (value == 0) return std::nullopt;
+    return static_cast<std::uint64_t>(value);
+  };
+  return {limit(resources.memory, "memory"), limit(resources.pids_limit, "processes"),
+          limit(resources.nano_cpus, "processors")};
 }
 
 std::string full_hostname(const config::ExecutorConfig& config) {

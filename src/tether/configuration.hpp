@@ -12,6 +12,9 @@ namespace berth::tether {
 /// What a configured session runs. Throws invalid-argument for what no process can be.
 ProcessPlan make_process_plan(const config::SessionConfig& session, const std::string& hostname);
 
+/// The limits of a main session. Throws invalid-argument for a negative one.
+CgroupLimits make_limits(const config::SessionResources& resources);
+
 /// The machine's host name: hostname, with the domain when there is one, or the first 12 digits of the id.
 std::string full_hostname(const config::ExecutorConfig& config);
 

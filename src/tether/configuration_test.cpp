@@ -24,8 +24,41 @@ TEST(ProcessPlanOfAConfiguration, RefusesWhatNoProcessCanBe) {
   session.cmd.args = {std::string("a\0b", 3)};
   EXPECT_THROW(make_process_plan(session, "pod"), Error);
   session.cmd.args = {"a"};
-  session.capabilities = {"FLY"};
+  session.capabilities = std::vector<std::string>{"FLY"};
   EXPECT_THROW(make_process_plan(session, "pod"), Error);
+  session.capabilities.reset();
+  EXPECT_NO_THROW(make_process_plan(session, "pod"));
+  session.sysctls = {{"kernel.panic", "1"}};
+  EXPECT_THROW(make_process_plan(session, "pod"), Error);
+  session.sysctls.clear();
+  session.ulimits = {{"files", 1, 1}};
+  EXPECT_THROW(make_process_plan(session, "pod"), Error);
+  session.ulimits.clear();
+  session.oom_score_adj = 1001;
+  EXPECT_THROW(make_process_plan(session, "pod"), Error);
+  session.oom_score_adj = 0;
+  session.stop_signal = "NOPE";
+  EXPECT_THROW(make_process_plan(session, "pod"), Error);
+  session.stop_signal = "RTMIN+3";
+  EXPECT_NO_THROW(make_process_plan(session, "pod"));
+}
+
+TEST(ProcessPlanOfAConfiguration, ConfinesAsTold) {
+  config::SessionConfig session;
+  session.cmd.args = {"a"};
+  EXPECT_EQ(make_process_plan(session, "pod").capabilities, config::default_capabilities());
+  EXPECT_EQ(make_process_plan(session, "pod").container.shared_memory, 64u << 20);
+  session.capabilities.emplace();
+  session.seccomp_unconfined = true;
+  session.shm_size = 1 << 20;
+  session.ulimits = {{"nofile", 1024, -1}};
+  const ProcessPlan plan = make_process_plan(session, "pod");
+  EXPECT_EQ(plan.capabilities, 0u);
+  EXPECT_FALSE(plan.seccomp);
+  EXPECT_EQ(plan.container.shared_memory, 1u << 20);
+  ASSERT_EQ(plan.limits.size(), 1u);
+  EXPECT_EQ(plan.limits[0].soft, 1024u);
+  EXPECT_EQ(plan.limits[0].hard, UINT64_MAX);
 }
 
 TEST(ProcessPlanOfAConfiguration, ClampsTheWindow) {
@@ -34,6 +67,15 @@ TEST(ProcessPlanOfAConfiguration, ClampsTheWindow) {
   session.window_rows = -3;
   EXPECT_EQ(make_process_plan(session, "pod").window.columns, 65535);
   EXPECT_EQ(make_process_plan(session, "pod").window.rows, 0);
+}
+
+TEST(Limits, ZeroIsNoneAndNegativeIsRefused) {
+  EXPECT_EQ(make_limits({}), CgroupLimits());
+  const CgroupLimits limits = make_limits({1 << 20, 7, 1'500'000'000});
+  EXPECT_EQ(limits.memory_bytes, 1u << 20);
+  EXPECT_EQ(limits.processes, 7u);
+  EXPECT_EQ(limits.cpu_nanoseconds, 1'500'000'000u);
+  EXPECT_THROW(make_limits({-1, 0, 0}), Error);
 }
 
 TEST(Hostname, IsTheConfiguredOneOrTheShortId) {

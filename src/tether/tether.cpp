@@ -4,6 +4,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 
 #include "base/error.hpp"
@@ -58,11 +59,15 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
       output_(std::move(ports.output), executor, clock),
       attach_port_(std::move(ports.attach)),
       turned_(executor),
+      memory_for_containers_(os::memory_for_containers()),
       network_(devices),
       root_(devices),
-      report_changed_(executor) {
+      report_changed_(executor),
+      restarts_changed_(executor) {
   Cgroup::prepare_hierarchy(os::kCgroupHierarchy, cgroup_folder());
-  limit_devices(Cgroup(cgroup_folder()).fd());
+  Cgroup containers(cgroup_folder());
+  limit_devices(containers.fd());
+  containers.set_limits({memory_for_containers_, os::processes_for_containers(), {}});
   network_.set_loopback_up();
 }
 
@@ -101,9 +106,7 @@ Task<> Tether::configure(extraconfig::Difference difference) {
   extraconfig::decode(pairs, config, {}, extraconfig::Absent::reset);
   pairs_ = std::move(pairs);
   config_ = std::move(config);
-  for (const auto& [id, entry] : sessions_) {
-    if (auto* configured = find_session(config_, id)) record_status(entry.status, *configured);
-  }
+  tell_sessions();
   extraconfig::apply(
       {extraconfig::filter(difference.changed, describe::scope::read_write), difference.removed}, reported_);
 
@@ -119,6 +122,18 @@ Task<> Tether::configure(extraconfig::Difference difference) {
   turned_.notify_all();
   report_soon();
   if (failure) std::rethrow_exception(failure);
+}
+
+/// Puts into a new configuration what has come of its sessions, and obeys at once one that ends restarts.
+void Tether::tell_sessions() {
+  for (auto& [id, entry] : sessions_) {
+    auto* configured = find_session(config_, id);
+    if (configured == nullptr) continue;
+    if (!configured->restart || !configured->active) entry.restarts.give_up();
+    record_status(entry.status, *configured);
+    entry.restarts.record(*configured);
+  }
+  restarts_changed_.notify_all();
 }
 
 Task<> Tether::apply_configuration() {
@@ -185,7 +200,9 @@ void Tether::stop_removed_sessions() {
 
 void Tether::begin_session(const std::string& id, const config::SessionConfig& config) {
   Entry& entry = sessions_[id];
-  entry = {};
+  entry.session.reset();
+  entry.status = {};
+  entry.restart_ticket = 0;
   try {
     entry.number = free_number();
     const Session::Surroundings surroundings{executor_, output_, clock_, [this](const Session& changed) {
@@ -207,7 +224,8 @@ SessionSpec Tether::make_session_spec(const std::string& id, const config::Sessi
   ProcessPlan plan = make_process_plan(config, hostname);
   if (config.container.empty()) {
     const auto folder = cgroup_folder() / id;
-    return {id, std::move(plan), root_.path(), {}, Cgroup(folder), Cgroup(folder), {}};
+    return {
+        id, std::move(plan), root_.path(), {}, Cgroup(folder), Cgroup(folder), limits_of(config.resources)};
   }
   const auto container = sessions_.find(config.container);
   const bool runs = container != sessions_.end() && container->second.session &&
@@ -221,6 +239,14 @@ SessionSpec Tether::make_session_spec(const std::string& id, const config::Sessi
           Cgroup(folder / id),
           Cgroup(folder),
           {}};
+}
+
+/// A container sees its limit of memory, so one without gets that of them all.
+CgroupLimits Tether::limits_of(const config::SessionResources& resources) const {
+  CgroupLimits limits = make_limits(resources);
+  limits.memory_bytes =
+      std::min(limits.memory_bytes.value_or(memory_for_containers_), memory_for_containers_);
+  return limits;
 }
 
 std::uint16_t Tether::free_number() const {
@@ -318,8 +344,39 @@ void Tether::note_status(const std::string& id, const SessionStatus& status) {
   const auto entry = sessions_.find(id);
   if (entry == sessions_.end()) return;
   entry->second.status = status;
-  if (auto* configured = find_session(config_, id)) record_status(status, *configured);
+  if (auto* configured = find_session(config_, id)) {
+    if (status.running()) entry->second.restarts.note_start();
+    if (status.ended && configured->container.empty()) note_end(id, entry->second, *configured);
+    record_status(status, *configured);
+    entry->second.restarts.record(*configured);
+  }
   report_soon();
+}
+
+void Tether::note_end(const std::string& id, Entry& entry, const config::SessionConfig& configured) {
+  const auto wait = entry.restarts.note_end(configured, entry.status);
+  if (!wait) return;
+  if (!configured.active || shutting_down_) return entry.restarts.give_up();
+  entry.restart_ticket = ++restart_tickets_;
+  spawn_detached(executor_, "restart of " + id, restart_later(id, entry.restart_ticket, *wait));
+}
+
+Task<> Tether::restart_later(std::string id, std::uint64_t ticket, Milliseconds wait) {
+  const auto awaited = [&] {
+    const auto entry = sessions_.find(id);
+    return entry != sessions_.end() && entry->second.restart_ticket == ticket &&
+           entry->second.restarts.waiting() && !shutting_down_;
+  };
+  const auto deadline = std::chrono::steady_clock::now() + wait;
+  while (awaited()) {
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left <= Milliseconds(0) || !co_await restarts_changed_.wait_for(left)) break;
+  }
+  const auto* configured = find_session(config_, id);
+  if (!awaited() || configured == nullptr) co_return;
+  config::SessionConfig again = *configured;
+  again.run_block = false;
+  begin_session(id, again);
 }
 
 void Tether::report_soon() {
@@ -362,6 +419,7 @@ Task<> Tether::wait_reported(Milliseconds limit) {
 }
 
 Task<> Tether::shut_down() {
+  shutting_down_ = true;
   std::vector<std::shared_ptr<Session>> running;
   for (const auto& [id, entry] : sessions_) {
     if (entry.session && !entry.session->status().ended) running.push_back(entry.session);

@@ -16,6 +16,7 @@
 #include "tether/os/devices.hpp"
 #include "tether/os/network.hpp"
 #include "tether/output_port.hpp"
+#include "tether/restarts.hpp"
 #include "tether/session/session.hpp"
 
 namespace berth::tether {
@@ -40,6 +41,14 @@ class Tether {
   bool power_off_ordered() const { return power_off_ordered_; }
 
  private:
+  struct Entry {
+    std::shared_ptr<Session> session;  ///< none when it could not even be made
+    std::uint16_t number = 0;
+    SessionStatus status;
+    Restarts restarts;
+    std::uint64_t restart_ticket = 0;  ///< of the restart that is awaited
+  };
+
   Task<> greet();
   Task<extraconfig::Pairs> handle(link::Document document);
 
@@ -54,11 +63,15 @@ class Tether {
   Task<> start_session(std::string id);
   void begin_session(const std::string& id, const config::SessionConfig& config);
   SessionSpec make_session_spec(const std::string& id, const config::SessionConfig& config);
+  CgroupLimits limits_of(const config::SessionResources& resources) const;
   std::uint16_t free_number() const;
   std::shared_ptr<Session> session(const std::string& id) const;
   extraconfig::Pairs stats(const std::string& id) const;
   extraconfig::Pairs processes(const std::string& id) const;
 
+  void tell_sessions();
+  Task<> restart_later(std::string id, std::uint64_t ticket, Milliseconds wait);
+  void note_end(const std::string& id, Entry& entry, const config::SessionConfig& configured);
   void note_status(const std::string& id, const SessionStatus& status);
   void report_soon();
   Task<> report_loop();
@@ -83,16 +96,12 @@ class Tether {
   std::uint64_t turn_ = 0;
   Event turned_;
 
+  const std::uint64_t memory_for_containers_;
   std::int64_t applied_time_ = 0;
   std::string applied_entropy_;
   os::Network network_;
   os::ContainerRoot root_;
 
-  struct Entry {
-    std::shared_ptr<Session> session;  ///< none when it could not even be made
-    std::uint16_t number = 0;
-    SessionStatus status;
-  };
   std::map<std::string, Entry> sessions_;
 
   extraconfig::Pairs reported_;
@@ -101,6 +110,10 @@ class Tether {
   bool link_lost_ = false;
   Event report_changed_;
   bool power_off_ordered_ = false;
+  bool shutting_down_ = false;
+
+  std::uint64_t restart_tickets_ = 0;
+  Event restarts_changed_;
 };
 
 }  // namespace berth::tether

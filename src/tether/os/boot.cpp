@@ -14,6 +14,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <string>
@@ -29,6 +31,7 @@ namespace berth::tether::os {
 namespace {
 
 constexpr std::size_t kModuleListLimit = 64u << 10;
+constexpr std::size_t kStatusFileLimit = 64u << 10;
 /// Docker's number of open files.
 constexpr rlim_t kOpenFiles = 1048576;
 
@@ -145,6 +148,28 @@ void boot() {
   // As Docker sets them for every container: no capability is needed for low ports and ping.
   write_setting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
   write_setting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+}
+
+std::uint64_t memory_for_containers() {
+  constexpr std::uint64_t kMostReserved = 64u << 20;
+  constexpr std::string_view kName = "MemAvailable:";
+  std::uint64_t kilobytes = 0;
+  for (const std::string& line : split(read_file("/proc/meminfo", kStatusFileLimit), '\n')) {
+    if (line.starts_with(kName)) kilobytes = std::strtoull(line.c_str() + kName.size(), nullptr, 10);
+  }
+  if (kilobytes == 0) throw Error(Code::internal, "the kernel does not say how much memory is available");
+  const std::uint64_t available = kilobytes << 10;
+  return available - std::min(available / 16, kMostReserved);
+}
+
+std::uint64_t processes_for_containers() {
+  constexpr std::uint64_t kReserved = 64;
+  std::uint64_t most = UINT64_MAX;
+  for (const char* file : {"/proc/sys/kernel/threads-max", "/proc/sys/kernel/pid_max"}) {
+    most =
+        std::min<std::uint64_t>(most, std::strtoull(read_file(file, kStatusFileLimit).c_str(), nullptr, 10));
+  }
+  return most - std::min(most / 2, kReserved);
 }
 
 void power_off() {

@@ -12,6 +12,12 @@ namespace berth::tether::os {
 /// Blocks for the time the kernel needs. Throws when the machine cannot go on.
 void boot();
 
+/// Bytes that all containers together may take: what the machine has left after boot(), without a reserve
+/// that keeps the tether and the kernel going while they take it all.
+std::uint64_t memory_for_containers();
+/// Processes and threads that all containers together may have, likewise.
+std::uint64_t processes_for_containers();
+
 /// The hierarchy of cgroups v2 after boot().
 inline constexpr std::string_view kCgroupHierarchy = "/sys/fs/cgroup";
 /// Where the tether keeps what it mounts and makes.

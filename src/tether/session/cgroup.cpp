@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <string>
@@ -51,9 +52,9 @@ std::uint64_t sum_io_values(std::string_view content, std::string_view name) {
   return sum;
 }
 
-void set_limit(const fs::path& file, std::uint64_t value) {
+void set_limit(const fs::path& file, const std::string& value) {
   try {
-    write_kernel_file(file, std::to_string(value));
+    write_kernel_file(file, value);
   } catch (Error& error) {
     if (error.code() == Code::not_found) {
       throw Error(Code::unsupported, "the guest's kernel has no {}", file.filename().string());
@@ -81,8 +82,21 @@ Cgroup::Cgroup(fs::path path) : path_(std::move(path)) {
 }
 
 void Cgroup::set_limits(const CgroupLimits& limits) {
-  if (limits.memory_bytes) set_limit(path_ / "memory.max", *limits.memory_bytes);
-  if (limits.processes) set_limit(path_ / "pids.max", *limits.processes);
+  if (limits.memory_bytes) {
+    set_limit(path_ / "memory.max", std::to_string(*limits.memory_bytes));
+    // Only a kernel with swap has it. What does not fit is killed, not moved.
+    const fs::path swap = path_ / "memory.swap.max";
+    if (fs::exists(swap)) set_limit(swap, "0");
+  }
+  if (limits.processes) set_limit(path_ / "pids.max", std::to_string(*limits.processes));
+  if (limits.cpu_nanoseconds) {
+    // Docker's period; the kernel takes no quota below a millisecond.
+    constexpr std::uint64_t kPeriodMicroseconds = 100'000;
+    constexpr std::uint64_t kLeastMicroseconds = 1'000;
+    const std::uint64_t quota = *limits.cpu_nanoseconds / (1'000'000'000 / kPeriodMicroseconds);
+    set_limit(path_ / "cpu.max",
+              fmt::format("{} {}", std::max(quota, kLeastMicroseconds), kPeriodMicroseconds));
+  }
 }
 
 CgroupUsage Cgroup::usage() const {

@@ -12,10 +12,12 @@
 
 namespace berth::tether {
 
-/// What a session may use; nothing means no limit.
+/// What the processes of a cgroup and of all below it may use together; nothing means no limit.
 struct CgroupLimits {
   std::optional<std::uint64_t> memory_bytes;
   std::optional<std::uint64_t> processes;
+  std::optional<std::uint64_t> cpu_nanoseconds;  ///< processor time per second
+  bool operator==(const CgroupLimits&) const = default;
 };
 
 /// Sum over a cgroup and all below it.
@@ -28,7 +30,10 @@ struct CgroupUsage {
   std::uint64_t written_bytes = 0;
 };
 
-/// A cgroup v2 directory of the tether's. It stays until remove().
+/// A cgroup v2 directory of the tether's. It stays until remove(). One holds all containers, in it one each
+/// container, in that one each exec. Limits stand at a container's, where they hold for its execs as well,
+/// and are what it sees in its own /sys/fs/cgroup. It hands no controllers down, so that processes may be
+/// both in it and below it.
 class Cgroup {
  public:
   /// Makes the directory that holds all sessions and hands the controllers of `hierarchy` down to it.
@@ -41,7 +46,8 @@ class Cgroup {
   /// The directory, for CLONE_INTO_CGROUP.
   int fd() const { return fd_.get(); }
 
-  /// A controller that the kernel does not have is Code::unsupported.
+  /// Those of before that are not given stay. A controller that the kernel does not have is
+  /// Code::unsupported.
   void set_limits(const CgroupLimits& limits);
   CgroupUsage usage() const;
   /// How often the OOM killer ended a process of it.

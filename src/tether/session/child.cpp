@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -49,12 +50,12 @@ void send_message(int channel, std::string_view packet, int attached = -1) {
 }
 
 /// The tether's own dispositions and mask end here; so does its exemption from the OOM killer.
-void reset_process_state() {
+void reset_process_state(int oom_score_adj) {
   for (int number = 1; number <= SIGRTMAX; ++number) ::signal(number, SIG_DFL);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  write_kernel_file("/proc/self/oom_score_adj", "0");
+  write_kernel_file("/proc/self/oom_score_adj", std::to_string(oom_score_adj));
   ::umask(0022);
   check(::setsid(), "make a session");
 }
@@ -101,10 +102,18 @@ void enter_working_directory(const ProcessPlan& plan, bool make_missing) {
   throw LaunchError(kind, fmt::format("chdir to cwd (\"{}\"): {}", directory, std::strerror(errno)));
 }
 
+void set_resource_limits(const std::vector<ResourceLimit>& limits) {
+  for (const ResourceLimit& limit : limits) {
+    const rlimit values{limit.soft, limit.hard};
+    check(::setrlimit(static_cast<__rlimit_resource>(limit.resource), &values),
+          fmt::format("set the limit {}", limit.name));
+  }
+}
+
 void drop_privileges(const ProcessPlan& plan, const User& user) {
   if (plan.no_new_privileges) check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "set no_new_privs");
   // Without no_new_privs this needs CAP_SYS_ADMIN, so it comes before the capabilities go.
-  install_default_seccomp_filter();
+  if (plan.seccomp) install_default_seccomp_filter(plan.capabilities);
   limit_bounding_set(plan.capabilities);
   check(::setgroups(user.groups.size(), user.groups.data()), "set the supplementary groups");
   check(::setresgid(user.gid, user.gid, user.gid), "set the group");
@@ -146,11 +155,13 @@ std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
 [[noreturn]] void become_program(const ProcessPlan& plan, const ChildDescriptors& descriptors, bool first) {
   open_standard_streams(plan, descriptors, first);
   check(::close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC), "close_range");
-  const User user = resolve_user(plan.user, plan.group);
+  User user = resolve_user(plan.user, plan.group);
+  add_groups(user, plan.further_groups);
   give_streams_to(user.uid);
   const auto environment = make_environment(plan.environment, {plan.hostname, user.home, plan.terminal});
   enter_working_directory(plan, first);
   if (first && plan.read_only_root) make_root_read_only();
+  set_resource_limits(plan.limits);
   drop_privileges(plan, user);
   const std::string file = find_program_file(plan.program, find_variable(environment, "PATH"));
   if (plan.wait_for_go) wait_for_go(descriptors.channel);
@@ -162,7 +173,7 @@ template <typename Enter>
 [[noreturn]] void run_child(const ProcessPlan& plan, const ChildDescriptors& descriptors, bool first,
                             Enter enter) {
   try {
-    reset_process_state();
+    reset_process_state(plan.oom_score_adj);
     enter();
     become_program(plan, descriptors, first);
   } catch (const std::exception& failure) {
@@ -185,7 +196,7 @@ void run_container_child(const ProcessPlan& plan, const std::string& root,
     // clone3 would root it at the tether's cgroup: the namespace is copied before the child is moved.
     check(::unshare(CLONE_NEWCGROUP), "make a cgroup namespace");
     check(::sethostname(plan.hostname.data(), plan.hostname.size()), "set the container's host name");
-    enter_container_root(root);
+    enter_container_root(root, plan.container);
   });
 }
 

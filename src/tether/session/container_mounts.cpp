@@ -6,6 +6,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/error.hpp"
@@ -24,12 +25,14 @@ struct FileSystem {
 
 constexpr unsigned long kSafe = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
+constexpr const char* kSharedMemory = "/dev/shm";
+
 // In the order they go on each other.
 constexpr FileSystem kFileSystems[] = {
     {"proc", "/proc", kSafe, nullptr},
     {"tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k"},
     {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"},
-    {"tmpfs", "/dev/shm", kSafe, "mode=1777,size=65536k"},
+    {"tmpfs", kSharedMemory, kSafe, nullptr},
     {"mqueue", "/dev/mqueue", kSafe, nullptr},
     {"sysfs", "/sys", kSafe | MS_RDONLY, nullptr},
     {"cgroup2", "/sys/fs/cgroup", kSafe | MS_RDONLY, nullptr},
@@ -86,6 +89,17 @@ void make_devices() {
   for (const Link& link : kDeviceLinks) check(::symlink(link.target, link.path), link.path);
 }
 
+/// Those of this process's own namespaces.
+void set_kernel_setting(const std::string& name, const std::string& value) {
+  std::string path = name;
+  std::replace(path.begin(), path.end(), '.', '/');
+  try {
+    write_kernel_file("/proc/sys/" + path, value);
+  } catch (const Error& error) {
+    throw Error(Code::invalid_argument, "set the sysctl {} to \"{}\": {}", name, value, error.message());
+  }
+}
+
 void mask(const char* path) {
   struct stat status {};
   if (::lstat(path, &status) != 0) return;
@@ -104,7 +118,7 @@ void protect(const char* path) {
 
 }  // namespace
 
-void enter_container_root(const std::string& root) {
+void enter_container_root(const std::string& root, const ContainerSettings& settings) {
   check(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "make the mounts private");
   check(::chdir(root.c_str()), "enter the container's root");
   // The old root ends up on top of the new one and goes from there.
@@ -112,14 +126,17 @@ void enter_container_root(const std::string& root) {
   check(::umount2(".", MNT_DETACH), "leave the machine's root");
   check(::chdir("/"), "enter the container's root");
 
+  const std::string shared_memory = fmt::format("mode=1777,size={}", settings.shared_memory);
   const mode_t mask_before = ::umask(0);
   for (const FileSystem& file_system : kFileSystems) {
     make_mount_point(file_system.target);
+    const bool sized = file_system.target == kSharedMemory;
     os::mount_file_system(file_system.type, file_system.target, file_system.type, file_system.flags,
-                          file_system.data);
+                          sized ? shared_memory.c_str() : file_system.data);
   }
   make_devices();
   ::umask(mask_before);
+  for (const auto& [name, value] : settings.sysctls) set_kernel_setting(name, value);
   for (const char* path : kMaskedPaths) mask(path);
   for (const char* path : kReadOnlyPaths) protect(path);
 }

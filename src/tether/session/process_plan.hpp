@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,20 @@ namespace berth::tether {
 struct WindowSize {
   std::uint16_t columns = 0;
   std::uint16_t rows = 0;
+};
+
+/// A limit of the process itself, for setrlimit(2).
+struct ResourceLimit {
+  int resource = 0;
+  std::uint64_t soft = 0;
+  std::uint64_t hard = 0;
+  std::string name;  ///< for messages
+};
+
+/// What holds for a container as a whole.
+struct ContainerSettings {
+  std::uint64_t shared_memory = 64u << 20;     ///< bytes of /dev/shm
+  std::map<std::string, std::string> sysctls;  ///< see config::check_sysctl
 };
 
 /// What a session's first process is to be; looked up and checked inside the container, by the process
@@ -28,9 +43,14 @@ struct ProcessPlan {
   WindowSize window;
   bool standard_input = false;  ///< a pipe instead of /dev/null
 
-  CapabilitySet capabilities = default_capabilities();
+  CapabilitySet capabilities = config::default_capabilities();
   bool no_new_privileges = false;
+  bool seccomp = true;  ///< Docker's default filter
+  std::vector<std::string> further_groups;
+  std::vector<ResourceLimit> limits;
+  int oom_score_adj = 0;
   bool read_only_root = false;
+  ContainerSettings container;
   bool init = false;  ///< run under an init that forwards signals and reaps
   /// The process waits with everything prepared until Launch::go().
   bool wait_for_go = false;

@@ -28,11 +28,12 @@ TEST(SeccompProfile, NamesAreSortedAndUnique) {
 }
 
 /// errno of `call` in a process with the filter; 0 when it went well.
-int filtered_errno(const std::function<long()>& call) {
+int filtered_errno(const std::function<long()>& call,
+                   CapabilitySet capabilities = config::default_capabilities()) {
   const pid_t child = ::fork();
   if (child == 0) {
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) ::_exit(255);
-    install_default_seccomp_filter();
+    install_default_seccomp_filter(capabilities);
     ::_exit(call() == -1 ? errno : 0);
   }
   int status = 0;
@@ -56,6 +57,18 @@ TEST(SeccompFilter, RefusesWhatDockerRefuses) {
   EXPECT_EQ(filtered_errno([] { return ::socket(AF_VSOCK, SOCK_STREAM, 0); }), EPERM);
   EXPECT_EQ(filtered_errno([] { return ::syscall(SYS_clone, CLONE_NEWNET | SIGCHLD, 0, 0, 0, 0); }), EPERM);
   EXPECT_EQ(filtered_errno([] { return ::personality(ADDR_NO_RANDOMIZE); }), EPERM);
+}
+
+TEST(SeccompFilter, AllowsWhatACapabilityIsFor) {
+  const CapabilitySet admin = config::parse_capabilities({"SYS_ADMIN"});
+  const auto mount = [] { return ::syscall(SYS_mount, nullptr, nullptr, nullptr, 0, nullptr); };
+  const int refused_by_kernel = ::geteuid() == 0 ? EFAULT : EPERM;
+  EXPECT_EQ(filtered_errno(mount, admin) == EPERM, refused_by_kernel == EPERM);
+  EXPECT_EQ(filtered_errno([] { return ::syscall(SYS_clone3, nullptr, 0); }, admin), EINVAL);
+  EXPECT_EQ(filtered_errno([] { return ::syscall(SYS_clone3, nullptr, 0); },
+                           config::parse_capabilities({"SYS_PTRACE"})),
+            ENOSYS);
+  EXPECT_EQ(filtered_errno([] { return ::syscall(SYS_keyctl, 0, 0, 0, 0, 0); }, ~CapabilitySet{0}), EPERM);
 }
 
 TEST(SeccompFilter, LooksLikeAnOlderKernelWhereProgramsFallBack) {

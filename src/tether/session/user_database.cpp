@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdint>
@@ -109,6 +110,15 @@ std::optional<std::uint32_t> find_group(std::string_view file, std::string_view 
   return found;
 }
 
+gid_t require_group(std::string_view file, std::string_view group) {
+  const auto number = parse_requested_id(group);
+  const auto gid = number ? number : find_group(file, group);
+  if (!gid) {
+    throw Error(Code::invalid_argument, "unable to find group {}: no matching entries in group file", group);
+  }
+  return *gid;
+}
+
 std::vector<gid_t> supplementary_groups(std::string_view file, std::string_view user) {
   // setgroups(2) takes no more than this.
   constexpr std::size_t kMostGroups = 65536;
@@ -154,13 +164,20 @@ User resolve_user(std::string_view user, std::string_view group, std::string_vie
     if (entry) resolved.groups = supplementary_groups(group_file, entry->name);
     return resolved;
   }
-  const auto gid = parse_requested_id(group);
-  const auto named = gid ? gid : find_group(group_file, group);
-  if (!named) {
-    throw Error(Code::invalid_argument, "unable to find group {}: no matching entries in group file", group);
-  }
-  resolved.gid = *named;
+  resolved.gid = require_group(group_file, group);
   return resolved;
+}
+
+void add_groups(User& user, const std::vector<std::string>& groups, std::string_view group_file) {
+  for (const std::string& group : groups) {
+    const gid_t gid = require_group(group_file, group);
+    if (std::find(user.groups.begin(), user.groups.end(), gid) == user.groups.end())
+      user.groups.push_back(gid);
+  }
+}
+
+void add_groups(User& user, const std::vector<std::string>& groups) {
+  if (!groups.empty()) add_groups(user, groups, read_database("/etc/group"));
 }
 
 User resolve_user(std::string_view user, std::string_view group) {

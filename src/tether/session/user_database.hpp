@@ -30,4 +30,8 @@ User resolve_user(std::string_view user, std::string_view group, std::string_vie
 /// As above with /etc/passwd and /etc/group of the caller's root; a missing file counts as empty.
 User resolve_user(std::string_view user, std::string_view group);
 
+/// Adds supplementary groups, each by name or number, that the user does not have yet. Throws likewise.
+void add_groups(User& user, const std::vector<std::string>& groups, std::string_view group_file);
+void add_groups(User& user, const std::vector<std::string>& groups);
+
 }  // namespace berth::tether

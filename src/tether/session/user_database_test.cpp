@@ -82,5 +82,13 @@ TEST(UserDatabase, EmptyFilesStillKnowRoot) {
   EXPECT_EQ(resolve_user("", "", "", ""), (User{0, 0, {}, "/"}));
 }
 
+TEST(UserDatabase, FurtherGroupsByNameOrNumberComeOnce) {
+  User user = resolve("www-data");
+  ASSERT_EQ(user.groups, (std::vector<gid_t>{50, 44}));
+  add_groups(user, {"root", "staff", "1234"}, kGroup);
+  EXPECT_EQ(user.groups, (std::vector<gid_t>{50, 44, 0, 1234}));
+  EXPECT_THROW(add_groups(user, {"ghost"}, kGroup), Error);
+}
+
 }  // namespace
 }  // namespace berth::tether
