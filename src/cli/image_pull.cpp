@@ -9,7 +9,7 @@ namespace berth::cli {
 
 std::string ensure_image(image::Store& images, const std::string& name, std::string_view policy, bool quiet) {
   const image::Source source = image::parse_source(name);
-  const std::string stored =
+  std::string stored =
       source.transport == image::Transport::registry ? name : image::local_name(source).full();
   if (policy != "always" && images.find(stored)) return stored;
   if (policy == "never") {

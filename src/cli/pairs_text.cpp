@@ -26,8 +26,9 @@ struct PairValue : describe::Bytes {
       return true;
     }
     auto decoded = describe::read_base64(text.substr(kBase64.size()));
-    if (decoded) data = *std::move(decoded);
-    return decoded.has_value();
+    if (!decoded) return false;
+    data = *std::move(decoded);
+    return true;
   }
 };
 

@@ -50,7 +50,7 @@ std::string_view take_last(std::string_view& text) {
 
 std::string parse_address(std::string_view text, std::string_view all) {
   const bool brackets = text.starts_with('[') && text.ends_with(']');
-  const std::string address(brackets ? text.substr(1, text.size() - 2) : text);
+  std::string address(brackets ? text.substr(1, text.size() - 2) : text);
   in6_addr parsed{};
   const int family = brackets || address.find(':') != std::string::npos ? AF_INET6 : AF_INET;
   if (::inet_pton(family, address.c_str(), &parsed) != 1) throw bad_publish(all, "the IP address is not one");

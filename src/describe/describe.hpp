@@ -281,13 +281,13 @@ class Variant final : public TypeFor<T, VariantType> {
                   "describe: a variant needs a name for each alternative");
     return kDescription.names;
   }
-  const Type& alternative(std::size_t index) const override { return *kAlternatives()[index]; }
+  const Type& alternative(std::size_t index) const override { return *alternatives()[index]; }
   std::size_t index(const void* value) const override { return as<T>(value).index(); }
   void* get(void* value) const override {
     return std::visit([](auto& alternative) -> void* { return &alternative; }, as<T>(value));
   }
   void* emplace(void* value, std::size_t index) const override {
-    if (as<T>(value).index() != index) kEmplace(std::make_index_sequence<kCount>())[index](as<T>(value));
+    if (as<T>(value).index() != index) emplacers(std::make_index_sequence<kCount>())[index](as<T>(value));
     return get(value);
   }
 
@@ -298,9 +298,9 @@ class Variant final : public TypeFor<T, VariantType> {
     static const std::array<const Type*, kCount> kTypes = {&type_of<std::variant_alternative_t<I, T>>()...};
     return kTypes;
   }
-  static const auto& kAlternatives() { return alternatives(std::make_index_sequence<kCount>()); }
+  static const auto& alternatives() { return alternatives(std::make_index_sequence<kCount>()); }
   template <std::size_t... I>
-  static auto kEmplace(std::index_sequence<I...>) {
+  static auto emplacers(std::index_sequence<I...>) {
     using Emplace = void (*)(T&);
     return std::array<Emplace, kCount>{[](T& value) { value.template emplace<I>(); }...};
   }

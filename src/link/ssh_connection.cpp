@@ -96,6 +96,8 @@ void Connection::kick() {
 }
 
 void Connection::note_packets() {
+  // An answer that the call made may be left over: nothing else would write it.
+  if ((ssh_get_poll_flags(session_) & SSH_WRITE_PENDING) != 0) want_write_.notify_all();
   if (packets_.in_packets == noted_packets_) return;
   noted_packets_ = packets_.in_packets;
   activity_.notify_all();
@@ -113,7 +115,6 @@ Task<int> Connection::until_done(std::function<int()> step, int again, Milliseco
     note_packets();
     if (result != again) co_return result;
     if (broken_) throw broken_error();
-    if ((ssh_get_poll_flags(session_) & SSH_WRITE_PENDING) != 0) want_write_.notify_all();
     const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left <= Milliseconds(0) || !co_await activity_.wait_for(left)) {
       throw Error(Code::timeout, "{} took longer than {} ms", what, limit.count());

@@ -29,7 +29,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void start();
   /// Lets libssh write what a call has queued.
   void kick();
-  /// After a call that may have handled packets itself: wakes who waits for what they brought.
+  /// After a call that may have handled packets itself: wakes who waits for what they brought, and who writes
+  /// the answers.
   void note_packets();
   /// Lets those look again who wait for room.
   void wake() { activity_.notify_all(); }

@@ -142,6 +142,44 @@ TEST_F(SshTest, AServerThatIsCancelledLeavesItsSessionsToTheirEnd) {
   EXPECT_FALSE(client_failure_);
 }
 
+TEST_F(SshTest, ManyChannelsAtOnceAllGetTheirAnswers) {
+  constexpr int kAtOnce = 16;
+  constexpr int kRounds = 40;
+  int answered = 0;
+  run(
+      [](std::shared_ptr<Channel> channel, Request request) -> Task<> {
+        co_await channel->write_all(request.environment["ROUND"]);
+        co_await read_to_end(*channel);
+        co_await channel->write_all(request.environment["C"], true);
+        const Exit status{7, {}, false};
+        co_await channel->send_exit(status);
+      },
+      [&](Client& client) -> Task<> {
+        const auto exec_often = [&](int number) -> Task<> {
+          for (int round = 0; round < kRounds; ++round) {
+            Request request;
+            request.environment = {{"A", "1"}, {"B", "2"}, {"C", "3"}};
+            request.environment["ROUND"] = std::to_string(number * 1000 + round);
+            const auto channel = co_await client.open(request, kLimit);
+            co_await channel->send_end();
+            EXPECT_EQ(co_await read_to_end(*channel), request.environment["ROUND"]);
+            EXPECT_EQ(co_await read_to_end(*channel, true), "3");
+            while (!channel->exit() && !channel->closed()) co_await channel->wait_change();
+            ++answered;
+          }
+        };
+        for (int number = 0; number < kAtOnce; ++number) {
+          Task<> execs = exec_often(number);
+          spawn_detached(loop_.get_executor(), "execs", std::move(execs));
+        }
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(50);
+        while (answered < kAtOnce * kRounds && std::chrono::steady_clock::now() < deadline) {
+          co_await sleep_for(Milliseconds(5));
+        }
+      });
+  EXPECT_EQ(answered, kAtOnce * kRounds);
+}
+
 TEST_F(SshTest, AReaderThatTakesLittleHoldsBackTheWriter) {
   constexpr std::size_t kTaken = 2u << 20;
   std::size_t written = 0;
