@@ -9,7 +9,6 @@ namespace berth::extraconfig {
 namespace {
 
 namespace scope = describe::scope;
-using describe::has;
 
 constexpr char kAttribute = '@';
 constexpr std::string_view kSecretWord = "secret";

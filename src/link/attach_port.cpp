@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "base/ids.hpp"
 #include "base/io.hpp"
+#include "base/log.hpp"
 #include "link/resync.hpp"
 
 namespace berth::link {
@@ -22,6 +23,16 @@ AttachPort::AttachPort(const asio::any_io_executor& executor, UniqueFd port, Key
 
 Task<std::unique_ptr<ssh::Channel>> AttachPort::open(ssh::Request request) {
   const auto self = shared_from_this();
+  try {
+    co_return co_await open_once(request);
+  } catch (const Error& error) {
+    if (error.code() != Code::timeout) throw;
+    log::warning("{}; once more over a new connection", error.what());
+  }
+  co_return co_await open_once(request);
+}
+
+Task<std::unique_ptr<ssh::Channel>> AttachPort::open_once(const ssh::Request& request) {
   const std::shared_ptr<ssh::Client> client = co_await connected_client();
   try {
     co_return co_await client->open(request, kOpenLimit);

@@ -22,8 +22,8 @@ class AttachPort : public std::enable_shared_from_this<AttachPort> {
 
   AttachPort(const asio::any_io_executor& executor, UniqueFd port, Keys keys, Reset reset);
 
-  /// A session channel to the tether. Throws timeout when the guest does not answer; the next call begins
-  /// with a new connection then.
+  /// A session channel to the tether. A connection over which the guest does not answer is given up for a new
+  /// one; throws timeout when it does not answer over that one either.
   Task<std::unique_ptr<ssh::Channel>> open(ssh::Request request);
 
   /// Breaks the connection there is; the next call of open() makes a new one.
@@ -32,6 +32,7 @@ class AttachPort : public std::enable_shared_from_this<AttachPort> {
   void close();
 
  private:
+  Task<std::unique_ptr<ssh::Channel>> open_once(const ssh::Request& request);
   Task<std::shared_ptr<ssh::Client>> connected_client();
   Task<> connect();
   Task<> resynchronise();
