@@ -79,6 +79,9 @@ class Stream {
 
 Task<> sleep_for(Milliseconds duration);
 
+/// Gives whatever else is ready its turn first. For loops whose other waits may all be over at once.
+Task<> yield_to_loop();
+
 /// Runs `task`; past `limit` it is cancelled and Code::timeout is thrown with `what` in the message.
 Task<> with_deadline(Milliseconds limit, std::string what, Task<> task);
 

@@ -64,7 +64,7 @@ class Channel {
   Channel& operator=(const Channel&) = delete;
 
   /// At least one byte of the peer's data; 0 at its end. Unread data holds back the peer (the channel's
-  /// window).
+  /// window). Reads and writes leave the loop to others each time, also when they fail at once.
   Task<std::size_t> read_some(char* buffer, std::size_t size, bool error_stream = false);
   /// Waits for the peer's window.
   Task<> write_all(std::string_view bytes, bool error_stream = false);

@@ -190,6 +190,7 @@ bool Channel::State::held_back(bool error_stream) const {
 
 Task<std::size_t> Channel::read_some(char* buffer, std::size_t size, bool error_stream) {
   const auto state = state_;
+  co_await yield_to_loop();
   // Each read opens libssh's whole window anew, however much is still unread. So everything there is gets
   // read at once, and only when what was read before has been taken, of the other stream too.
   while (state->unread[error_stream].size() == 0) {
@@ -216,6 +217,7 @@ Task<std::size_t> Channel::read_some(char* buffer, std::size_t size, bool error_
 Task<> Channel::write_all(std::string_view bytes, bool error_stream) {
   const auto state = state_;
   while (!bytes.empty()) {
+    co_await yield_to_loop();
     state->connection->require_unbroken();
     if (ssh_channel_is_open(state->channel) == 0) throw Error(Code::unavailable, "the SSH channel is closed");
     const auto piece = static_cast<std::uint32_t>(std::min(bytes.size(), kWriteSize));

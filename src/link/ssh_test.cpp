@@ -355,6 +355,28 @@ TEST_F(SshTest, AReaderThatDoesNotReadHoldsBackItsWriterOnly) {
   EXPECT_LT(sent, 8u << 20);
 }
 
+TEST_F(SshTest, LeavesTheLoopToOthersWhateverIsReadyOrBroken) {
+  const auto reads_only = [](std::shared_ptr<Channel> channel, Request) -> Task<> {
+    co_await read_to_end(*channel);
+  };
+  run(reads_only, [&](Client& client) -> Task<> {
+    const auto channel = co_await client.open(kShell, kLimit);
+    for (const char* outcome : {"succeed", "fail"}) {
+      bool others_had_a_turn = false;
+      asio::post(loop_, [&] { others_had_a_turn = true; });
+      for (int i = 0; i < 100 && !others_had_a_turn; ++i) {
+        try {
+          co_await channel->write_all("x");
+        } catch (const Error&) {
+        }
+      }
+      EXPECT_TRUE(others_had_a_turn) << "beside writes that " << outcome << " at once";
+      co_await sleep_for(Milliseconds(0));
+      client.close();
+    }
+  });
+}
+
 TEST_F(SshTest, RefusesAWrongClientKey) {
   client_key_ = generate_key().private_key;
   EXPECT_THROW(run(no_session, [](Client&) -> Task<> { co_return; }), Error);
