@@ -35,8 +35,7 @@ struct PairValue : describe::Bytes {
 using PairTexts = std::map<std::string, PairValue>;
 
 std::string quoted(std::string_view text) {
-  std::string line = describe::to_json(PairValue{{std::string(text)}});
-  return line;
+  return describe::to_json(PairValue{{std::string(text)}});
 }
 
 std::string line_of(char sign, const Pairs::value_type& pair, bool show_secrets) {

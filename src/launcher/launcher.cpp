@@ -376,9 +376,7 @@ Task<Exit> Launcher::wait_exit() {
 }
 
 void Launcher::require_running() const {
-  if (restarting_ && !exit_) {
-    throw Error(Code::wrong_state, "container {} is restarting: wait until it runs", pod_.name());
-  }
+  if (restarting_ && !exit_) throw restarting_error();
   if (!started_ || exit_) throw Error(Code::wrong_state, "container {} is not running", pod_.name());
 }
 

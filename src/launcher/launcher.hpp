@@ -120,6 +120,7 @@ class Launcher {
   Task<Exit> exec_result(const std::string& id, const link::ssh::Channel& channel);
   Task<> forget_exec(const std::string& id);
   void require_running() const;
+  Error restarting_error() const;
   std::int32_t stop_signal() const;
 
   asio::any_io_executor executor_;

@@ -170,6 +170,12 @@ class LauncherTest : public testing::Test {
     ASSERT_TRUE(ended);
   }
 
+  std::string logged() const {
+    std::string text;
+    LogReader(paths_.pod(id_), {}).read([&](const LogEntry& entry) { text += entry.bytes; });
+    return text;
+  }
+
   asio::io_context loop_;
   TempDir folder_;
   Paths paths_;
@@ -209,9 +215,7 @@ TEST_F(LauncherTest, ARunGoesFromStartToARecordedEnd) {
   EXPECT_TRUE(FileLock::try_acquire(paths_.pod_lock(id_))) << "the lock is still held";
   ASSERT_FALSE(tether_->orders.empty());
   EXPECT_EQ(tether_->orders.back().verb, link::verb::power_off);
-  std::string logged;
-  LogReader(paths_.pod(id_), {}).read([&](const LogEntry& entry) { logged += entry.bytes; });
-  EXPECT_EQ(logged, "hello\n");
+  EXPECT_EQ(logged(), "hello\n");
 }
 
 TEST_F(LauncherTest, AClientLeavesWithItsRunAndTheSessionIsStartedAgain) {
@@ -255,9 +259,7 @@ TEST_F(LauncherTest, AClientLeavesWithItsRunAndTheSessionIsStartedAgain) {
   EXPECT_EQ(pod.host.status, record::Status::exited);
   EXPECT_EQ(pod.host.exit_code, 0);
   EXPECT_EQ(pod.session().diagnostics.resurrection_count, 2);
-  std::string logged;
-  LogReader(paths_.pod(id_), {}).read([&](const LogEntry& entry) { logged += entry.bytes; });
-  EXPECT_EQ(logged, "one\ntwo\nthree\n");
+  EXPECT_EQ(logged(), "one\ntwo\nthree\n");
 }
 
 TEST_F(LauncherTest, TheGuestSeesNoHiddenKeyAndItsKeysAreNotStored) {

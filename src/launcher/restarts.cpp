@@ -72,6 +72,10 @@ bool Launcher::ends_restarts(std::int32_t signal) const {
   return pod_.session().stop_signal.empty() || signal == SIGKILL || signal == stop_signal();
 }
 
+Error Launcher::restarting_error() const {
+  return Error(Code::wrong_state, "container {} is restarting: wait until it runs", pod_.name());
+}
+
 Task<> Launcher::end_restarts() {
   const auto session = guest_config_.sessions.find(pod_.id());
   if (session == guest_config_.sessions.end() || !session->second.restart) co_return;

@@ -33,8 +33,7 @@ Task<> Launcher::attach(std::shared_ptr<Subscriber> client, bool with_input) {
     co_await wait_end();
     client->finish(encode_exit(*exit_));
   } else if (restarting_) {
-    client->finish(encode_error(
-        Error(Code::wrong_state, "container {} is restarting: wait until it runs", pod_.name())));
+    client->finish(encode_error(restarting_error()));
   } else {
     if (started_) client->send(encode_frame(FrameKind::started, {}));
     clients_.push_back(client);

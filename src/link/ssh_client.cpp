@@ -114,7 +114,7 @@ bool Client::connected() const {
 
 Task<std::unique_ptr<Channel>> Client::open(const Request& request, Milliseconds limit) {
   const auto connection = connection_;
-  if (connection->broken()) throw connection->broken_error();
+  connection->require_unbroken();
   ssh_channel channel = ssh_channel_new(connection->session());
   if (channel == nullptr) throw connection->broken_error();
   std::unique_ptr<Channel> result = connection->make_channel(channel);

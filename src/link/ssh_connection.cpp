@@ -104,7 +104,7 @@ void Connection::note_packets() {
 }
 
 Task<> Connection::wait_activity() {
-  if (broken_) throw broken_error();
+  require_unbroken();
   co_await activity_.wait();
 }
 
@@ -114,7 +114,7 @@ Task<int> Connection::until_done(std::function<int()> step, int again, Milliseco
     const int result = step();
     note_packets();
     if (result != again) co_return result;
-    if (broken_) throw broken_error();
+    require_unbroken();
     const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left <= Milliseconds(0) || !co_await activity_.wait_for(left)) {
       throw Error(Code::timeout, "{} took longer than {} ms", what, limit.count());

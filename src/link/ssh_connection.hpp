@@ -43,7 +43,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool broken() const { return broken_; }
   void break_off();
   Error broken_error() const;
-  /// For channels that outlive it: libssh would still read the descriptor, which others use by then.
+  /// Throws broken_error() for a broken one. Before each call of libssh for a channel, which may outlive the
+  /// connection: libssh would still read the descriptor, which others use by then.
   void require_unbroken() const;
 
   std::unique_ptr<Channel> make_channel(ssh_channel channel);

@@ -304,12 +304,25 @@ void run_on_loop(std::function<Task<>()> body) {
   }
 }
 
+std::vector<std::string> shell(const std::string& script) {
+  std::vector<std::string> words{"sh", "-c"};
+  words.push_back(script);
+  return words;
+}
+
 config::SessionConfig make_session(std::vector<std::string> command) {
   config::SessionConfig session;
   session.cmd.path = command.front();
   session.cmd.args = std::move(command);
   session.active = true;
   return session;
+}
+
+link::Order order_for_main(std::string_view verb) {
+  link::Order order;
+  order.verb = verb;
+  order.session = "main";
+  return order;
 }
 
 }  // namespace berth::tether_test

@@ -5,6 +5,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/async.hpp"
 #include "base/files.hpp"
@@ -118,7 +120,16 @@ std::string run_tool(const std::string& program, std::vector<std::string> argume
 /// Runs `body` on a loop of its own; an exception that leaves it fails the test.
 void run_on_loop(std::function<Task<>()> body);
 
+/// The command that runs a script.
+std::vector<std::string> shell(const std::string& script);
+
+/// A script that goes on until it is told to end.
+inline const std::string kIdle = "trap 'exit 0' TERM; sleep 100000 & wait";
+
 /// A session that runs `command` in the container "main".
 config::SessionConfig make_session(std::vector<std::string> command);
+
+/// An order about the session "main".
+link::Order order_for_main(std::string_view verb);
 
 }  // namespace berth::tether_test

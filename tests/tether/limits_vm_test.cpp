@@ -9,22 +9,8 @@
 namespace berth::tether_test {
 namespace {
 
-std::vector<std::string> shell(const std::string& script) {
-  std::vector<std::string> words{"sh", "-c"};
-  words.push_back(script);
-  return words;
-}
-
-const std::string kIdle = "trap 'exit 0' TERM; sleep 100000 & wait";
 /// One process that needs 96 MiB at once.
 const std::string kGreedy = "exec dd if=/dev/zero of=/dev/null bs=96M count=1";
-
-link::Order order_for_main(std::string_view verb) {
-  link::Order order;
-  order.verb = verb;
-  order.session = "main";
-  return order;
-}
 
 bool has_ended(const SessionOutput& output) {
   return output.ended;

@@ -8,14 +8,6 @@
 namespace berth::tether_test {
 namespace {
 
-std::vector<std::string> shell(const std::string& script) {
-  std::vector<std::string> words{"sh", "-c"};
-  words.push_back(script);
-  return words;
-}
-
-const std::string kIdle = "trap 'exit 0' TERM; sleep 100000 & wait";
-
 Task<std::unique_ptr<Guest>> boot_with_main(std::string script,
                                             std::function<void(config::SessionConfig&)> adjust) {
   const Guest::Options options;
@@ -62,9 +54,7 @@ TEST(TetherVm, B7RestartsEndWithTheConfigurationThatSaysSo) {
   run_on_loop([]() -> Task<> {
     auto guest = co_await boot_with_main(kIdle, [](config::SessionConfig& main) { main.restart = true; });
     co_await guest->wait_started("main");
-    link::Order kill;
-    kill.verb = link::verb::signal;
-    kill.session = "main";
+    link::Order kill = order_for_main(link::verb::signal);
     kill.signal = 9;
     co_await guest->order(kill);
     co_await guest->wait_session("main", "runs again", [](const config::SessionConfig& main) {
@@ -85,9 +75,7 @@ TEST(TetherVm, B7RestartsEndWithTheConfigurationThatSaysSo) {
     main.active = true;
     main.cmd = make_session(shell("exit 1")).cmd;
     co_await guest->push();
-    link::Order start;
-    start.verb = link::verb::start;
-    start.session = "main";
+    const link::Order start = order_for_main(link::verb::start);
     co_await guest->order(start);
     co_await guest->wait_session("main", "restarts", [](const config::SessionConfig& now) {
       return now.restarting && now.diagnostics.resurrection_count >= 3;

@@ -29,8 +29,6 @@ Task<std::unique_ptr<Guest>> boot_with_main(std::vector<std::string> words) {
   co_return co_await boot_with_main(std::move(words), options);
 }
 
-const std::vector<std::string> kIdle{"sh", "-c", "trap 'exit 0' TERM; sleep 100000 & wait"};
-
 config::NetworkEndpoint user_endpoint() {
   config::NetworkEndpoint endpoint;
   endpoint.common.id = "52:54:00:12:34:56";
@@ -45,7 +43,7 @@ config::NetworkEndpoint user_endpoint() {
 
 TEST(TetherVm, RunsAMainSessionToItsEndAndPowersOff) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main(command("sh", "-c", "echo out; echo err >&2; exit 7"));
+    auto guest = co_await boot_with_main(shell("echo out; echo err >&2; exit 7"));
     EXPECT_EQ(guest->hello().version, link::kLinkVersion);
     EXPECT_GT(guest->hello().uptime_nanoseconds, 0);
     co_await guest->push();
@@ -68,15 +66,15 @@ TEST(TetherVm, RunsAMainSessionToItsEndAndPowersOff) {
 
 TEST(TetherVm, RunsExecsAndSaysWhyOneCannotRun) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main(kIdle);
+    auto guest = co_await boot_with_main(shell(kIdle));
     guest->config.hostname = "pod";
     co_await guest->push();
     co_await guest->wait_started("main");
     EXPECT_EQ(guest->session("main").started, "true");
 
-    auto session = co_await guest->exec("fails", command("sh", "-c", "exit 3"));
+    auto session = co_await guest->exec("fails", shell("exit 3"));
     EXPECT_EQ(session.exit_status, 3);
-    session = co_await guest->exec("dies", command("sh", "-c", "kill -SEGV $$"));
+    session = co_await guest->exec("dies", shell("kill -SEGV $$"));
     EXPECT_EQ(session.signal, 11);
     session = co_await guest->exec("missing", command("notthere"));
     EXPECT_EQ(session.started, "not-found: exec: \"notthere\": executable file not found in $PATH");
@@ -95,13 +93,13 @@ TEST(TetherVm, RunsExecsAndSaysWhyOneCannotRun) {
     });
     EXPECT_TRUE(session.started.starts_with("invalid-argument: ")) << session.started;
 
-    co_await guest->exec(
-        "user", command("sh", "-c", "id; pwd; echo $HOME $A $HOSTNAME; hostname; grep Cap /proc/self/status"),
-        [](auto& exec) {
-          exec.user = "user";
-          exec.cmd.env.emplace_back("A=1");
-          exec.cmd.dir = "/tmp";
-        });
+    co_await guest->exec("user",
+                         shell("id; pwd; echo $HOME $A $HOSTNAME; hostname; grep Cap /proc/self/status"),
+                         [](auto& exec) {
+                           exec.user = "user";
+                           exec.cmd.env.emplace_back("A=1");
+                           exec.cmd.dir = "/tmp";
+                         });
     co_await guest->wait_output("user", "end", [](const SessionOutput& output) { return output.ended; });
     const std::string text = guest->output("user").standard_output;
     EXPECT_NE(text.find("uid=1000(user) gid=1000(user) groups=50(staff)"), std::string::npos) << text;
@@ -141,14 +139,13 @@ TEST(TetherVm, ConfinesAContainerAsDockerDoes) {
 
 TEST(TetherVm, OpensOnlyDockersDevicesAndReportsTheOomKiller) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main(kIdle);
+    auto guest = co_await boot_with_main(shell(kIdle));
     co_await guest->push();
     co_await guest->wait_started("main");
     co_await guest->exec("devices",
-                         command("sh", "-c",
-                                 "mknod /dev/disk b 254 0; head -c 1 /dev/disk; mknod /dev/mem c 1 1;"
-                                 "head -c 1 /dev/mem; head -c 1 /dev/zero | wc -c; echo x > /dev/null;"
-                                 "head -c 4 /dev/urandom | wc -c"));
+                         shell("mknod /dev/disk b 254 0; head -c 1 /dev/disk; mknod /dev/mem c 1 1;"
+                               "head -c 1 /dev/mem; head -c 1 /dev/zero | wc -c; echo x > /dev/null;"
+                               "head -c 4 /dev/urandom | wc -c"));
     co_await guest->wait_output("devices", "end", [](const SessionOutput& output) { return output.ended; });
     EXPECT_EQ(guest->output("devices").standard_output, "1\n4\n");
     EXPECT_EQ(guest->output("devices").standard_error,
@@ -171,7 +168,7 @@ TEST(TetherVm, OpensOnlyDockersDevicesAndReportsTheOomKiller) {
 
 TEST(TetherVm, CancelsASessionThatWaitsForItsAttach) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main(kIdle);
+    auto guest = co_await boot_with_main(shell(kIdle));
     guest->config.sessions["main"].run_block = true;
     co_await guest->push();
     link::Order order;
@@ -242,7 +239,7 @@ TEST(TetherVm, TakesUpTheAttachPortAgainAfterItsConnectionBroke) {
 
 TEST(TetherVm, RunsExecsOverSsh) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main(kIdle);
+    auto guest = co_await boot_with_main(shell(kIdle));
     co_await guest->push();
     co_await guest->wait_started("main");
     const auto add = [&guest](const std::string& id, std::vector<std::string> words, bool tty) -> Task<> {
@@ -266,7 +263,7 @@ TEST(TetherVm, RunsExecsOverSsh) {
       co_return text;
     };
 
-    co_await add("streams", command("sh", "-c", "cat; echo err >&2; exit 5"), false);
+    co_await add("streams", shell("cat; echo err >&2; exit 5"), false);
     auto channel = co_await guest->attach("streams", "stdin,stdout,stderr");
     co_await channel->write_all("hello\n");
     co_await channel->close_input();
@@ -296,8 +293,7 @@ TEST(TetherVm, RunsExecsOverSsh) {
       EXPECT_EQ(deaf->exit()->signal, "KILL");
     }
 
-    co_await add("tty", command("sh", "-c", "tty; stty size; read line; echo got $line; stty size; cat"),
-                 true);
+    co_await add("tty", shell("tty; stty size; read line; echo got $line; stty size; cat"), true);
     auto terminal = co_await guest->attach("tty", "stdin,stdout,stderr");
     std::string text;
     std::string buffer(4096, '\0');
@@ -319,7 +315,7 @@ TEST(TetherVm, RunsExecsOverSsh) {
       EXPECT_EQ(terminal->exit()->code, 0);
     }
 
-    co_await add("much", command("sh", "-c", "dd if=/dev/zero bs=65536 count=64 2>/dev/null"), false);
+    co_await add("much", shell("dd if=/dev/zero bs=65536 count=64 2>/dev/null"), false);
     channel = co_await guest->attach("much", "stdin,stdout,stderr");
     const std::string zeros = co_await read_all(*channel, false);
     EXPECT_EQ(zeros.size(), 64u * 65536);
@@ -329,8 +325,7 @@ TEST(TetherVm, RunsExecsOverSsh) {
 
 TEST(TetherVm, OutputIsCompleteAndAHeldSessionBlocksNobodyElse) {
   run_on_loop([]() -> Task<> {
-    auto guest =
-        co_await boot_with_main(command("sh", "-c", "yes 0123456789abcde | head -c 4194304; sleep 100000"));
+    auto guest = co_await boot_with_main(shell("yes 0123456789abcde | head -c 4194304; sleep 100000"));
     guest->config.sessions["main"].active = false;
     co_await guest->push();
     link::Order order;
@@ -403,11 +398,10 @@ TEST(TetherVm, MountsVolumesAndOwnFilesAndKeepsThem) {
     options.scratch_image = scratch;
     {
       auto guest = co_await boot_with_main(
-          command("sh", "-c",
-                  "stat -c '%a %u %g %h' /data/deep/file; readlink /data/link; cat /data/twin; echo more >> "
-                  "/data/twin;"
-                  "touch /x; touch /mnt/temporary/y && df -k /mnt/temporary | tail -1 | awk '{print $2}';"
-                  "cat /etc/hosts /etc/resolv.conf /etc/hostname; ip -4 addr show; ip route; date +%s"),
+          shell("stat -c '%a %u %g %h' /data/deep/file; readlink /data/link; cat /data/twin; echo more >> "
+                "/data/twin;"
+                "touch /x; touch /mnt/temporary/y && df -k /mnt/temporary | tail -1 | awk '{print $2}';"
+                "cat /etc/hosts /etc/resolv.conf /etc/hostname; ip -4 addr show; ip route; date +%s"),
           options);
       configure(*guest);
       co_await guest->push();
@@ -462,16 +456,15 @@ TEST(TetherVm, AnswersAConfigurationThatCannotBeApplied) {
 
 TEST(TetherVm, RunsBelowAnInitAndDoesNotWaitForPipesThatOthersHold) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main(
-        command("sh", "-c", "echo $$; trap 'echo term; exit 4' TERM; sleep 100000 & wait"));
+    auto guest =
+        co_await boot_with_main(shell("echo $$; trap 'echo term; exit 4' TERM; sleep 100000 & wait"));
     guest->config.sessions["main"].init = true;
     co_await guest->push();
     co_await guest->wait_output("main", "pid", [](const SessionOutput& output) {
       return output.standard_output.find('\n') != std::string::npos;
     });
     EXPECT_EQ(guest->output("main").standard_output, "2\n");
-    const auto session =
-        co_await guest->exec("leaves", command("sh", "-c", "echo now; setsid sleep 100000 & exit 3"));
+    const auto session = co_await guest->exec("leaves", shell("echo now; setsid sleep 100000 & exit 3"));
     EXPECT_EQ(session.exit_status, 3);
     link::Order order;
     order.verb = link::verb::signal;
