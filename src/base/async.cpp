@@ -162,6 +162,14 @@ Task<bool> run_until(Event& stop, Task<> task) {
   co_return true;
 }
 
+Task<> run_both(Task<> first, Task<> second) {
+  using namespace asio::experimental::awaitable_operators;
+  const auto [failure, other_failure] =
+      co_await (outcome_of(std::move(first)) && outcome_of(std::move(second)));
+  if (failure) std::rethrow_exception(failure);
+  if (other_failure) std::rethrow_exception(other_failure);
+}
+
 Task<ExitStatus> wait_exit(Process& process) {
   if (auto status = process.try_wait()) co_return *status;
   // One of its own: a loop's descriptors do not block, and Process waits by blocking.

@@ -88,6 +88,9 @@ Task<> with_deadline(Milliseconds limit, std::string what, Task<> task);
 /// Runs `task`; a notification of `stop` cancels it. Whether it came to its own end.
 Task<bool> run_until(Event& stop, Task<> task);
 
+/// Runs both at the same time, each to its own end; then rethrows what the first one threw, else the second.
+Task<> run_both(Task<> first, Task<> second);
+
 /// Waits for the end of a child of this process and reaps it.
 Task<ExitStatus> wait_exit(Process& process);
 

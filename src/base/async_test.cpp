@@ -20,6 +20,7 @@ class AsyncTest : public testing::Test {
   void run(Task<> task) {
     std::exception_ptr failure;
     bool ended = false;
+    loop.restart();
     asio::co_spawn(loop, std::move(task), [&](std::exception_ptr thrown) {
       failure = thrown;
       ended = true;
@@ -58,6 +59,22 @@ TEST_F(AsyncTest, ADeadlineEndsATask) {
 
 TEST_F(AsyncTest, ATaskInTimeIsJustThat) {
   EXPECT_NO_THROW(run(with_deadline(kLong, "sleeping", sleep_for(Milliseconds(1)))));
+}
+
+TEST_F(AsyncTest, TwoTasksEachComeToTheirEnd) {
+  for (const bool failure_first : {true, false}) {
+    bool other_ended = false;
+    const auto succeed = [&]() -> Task<> {
+      co_await sleep_for(Milliseconds(1));
+      other_ended = true;
+    };
+    const auto both = [&]() -> Task<> {
+      if (failure_first) co_return co_await run_both(fail(), succeed());
+      co_await run_both(succeed(), fail());
+    };
+    EXPECT_THROW(run(both()), Error);
+    EXPECT_TRUE(other_ended);
+  }
 }
 
 TEST_F(AsyncTest, AnEventWakesAllThatWait) {

@@ -167,7 +167,7 @@ std::string make_initramfs(const InitramfsSpec& spec) {
 }
 
 fs::path cached_initramfs(const InitramfsSpec& spec, const fs::path& cache) {
-  const fs::path path =
+  fs::path path =
       cache / fmt::format("initramfs-{}-{:016x}", spec.kernel.release, hash(cache_key(spec)));
   std::error_code ignored;
   if (fs::exists(path, ignored)) return path;

@@ -34,7 +34,7 @@ struct Device {
 constexpr std::array<Device, 11> kHarmlessDevices{
     {{0, 0}, {1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 1}, {5, 2}, {10, 200}, {10, 229}}};
 
-enum Warning : unsigned { kNoOwners = 1, kNoDevices = 2, kNoAttributes = 4 };
+enum Warning : unsigned { no_owners = 1, no_devices = 2, no_attributes = 4 };
 
 timespec time_of(archive_entry* entry) {
   if (!archive_entry_mtime_is_set(entry)) return {0, 0};
@@ -298,7 +298,7 @@ void LayerTree::make_node(archive_entry* entry, const Place& place) {
   if (::mknodat(place.folder, place.name.c_str(), (fifo ? S_IFIFO : S_IFCHR) | 0600,
                 fifo ? 0 : ::makedev(major, minor)) != 0) {
     if (fifo || errno != EPERM) throw path_error("make the node");
-    warn_once(kNoDevices, "device nodes are left out, as only root may make them");
+    warn_once(no_devices, "device nodes are left out, as only root may make them");
     return;
   }
   set_owner(entry, place.folder, place.name);
@@ -311,7 +311,7 @@ void LayerTree::set_owner(archive_entry* entry, int folder, const std::string& n
   const std::int64_t gid = archive_entry_gid(entry);
   if (uid < 0 || gid < 0 || uid >= UINT32_MAX || gid >= UINT32_MAX)
     throw Error(Code::corrupt, "its owner {}:{} is out of range", uid, gid);
-  if (::geteuid() != 0) return warn_once(kNoOwners, "owners are left out, as only root may set them");
+  if (::geteuid() != 0) return warn_once(no_owners, "owners are left out, as only root may set them");
   const int flags = AT_SYMLINK_NOFOLLOW | (name.empty() ? AT_EMPTY_PATH : 0);
   if (::fchownat(folder, name.c_str(), static_cast<uid_t>(uid), static_cast<gid_t>(gid), flags) == 0) return;
   if (errno == EINVAL)
@@ -339,7 +339,7 @@ void LayerTree::set_attributes(archive_entry* entry, int fd) {
     if (key != XATTR_NAME_CAPS && !key.starts_with(XATTR_USER_PREFIX)) continue;
     if (::fsetxattr(fd, name, value == nullptr ? "" : value, size, 0) == 0) continue;
     if (errno != EPERM && errno != EOPNOTSUPP) throw path_error("set the attribute " + printable(key, 300));
-    warn_once(kNoAttributes,
+    warn_once(no_attributes,
               "extended attributes are left out, as the file system or the user may not have them");
   }
 }

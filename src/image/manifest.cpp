@@ -261,7 +261,7 @@ std::string_view host_architecture() {
   static const std::string architecture = [] {
     utsname machine{};
     uname(&machine);
-    const std::string name = machine.machine;
+    std::string name = machine.machine;
     if (name == "x86_64") return std::string("amd64");
     if (name == "aarch64") return std::string("arm64");
     return name;

@@ -88,7 +88,7 @@ void build(const Store& store, const Image& image, const UnpackLimits& limits, D
   const FileLock held = store.lock();
   if (!store.uses_rootfs(image.config.diff_ids))
     throw Error(Code::not_found, "the image {} was removed meanwhile", image.id);
-  const fs::path path = store.rootfs_path(image.config.diff_ids);
+  fs::path path = store.rootfs_path(image.config.diff_ids);
   check(::rename(file.c_str(), path.c_str()), "make " + path.string());
 }
 
@@ -162,7 +162,7 @@ void enter_namespace() {
 
 fs::path rootfs(const Store& store, const Image& image, const RootfsOptions& options) {
   const Deadline deadline = std::chrono::steady_clock::now() + options.limit;
-  const fs::path path = store.rootfs_path(image.config.diff_ids);
+  fs::path path = store.rootfs_path(image.config.diff_ids);
   if (::access(path.c_str(), F_OK) == 0) return path;
   // A fixed set of lock files: one per image could not be removed safely.
   const std::string stripe(1, hex_of(chain_id(image.config.diff_ids)).front());

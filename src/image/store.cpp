@@ -70,7 +70,7 @@ void remove_unfinished_indexes(const fs::path& root) {
 
 fs::path absolute_path(const fs::path& path) {
   std::error_code failure;
-  const fs::path absolute = fs::absolute(path, failure);
+  fs::path absolute = fs::absolute(path, failure);
   if (failure) throw errno_error("find the current folder", failure.value());
   return absolute;
 }

@@ -31,7 +31,7 @@ fs::path default_runtime() {
 }
 
 fs::path default_programs() {
-  const fs::path self = fs::read_symlink("/proc/self/exe").parent_path();
+  fs::path self = fs::read_symlink("/proc/self/exe").parent_path();
   if (fs::exists(self / "berth-launcher")) return self;
   return self.parent_path() / "lib/berth";
 }

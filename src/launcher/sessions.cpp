@@ -261,25 +261,7 @@ Task<> Launcher::pump_exec_output(std::shared_ptr<Subscriber> client,
     }
   };
   // Both streams share the channel's window, so both must be read all the time.
-  bool error_done = false;
-  Event error_ended(executor_);
-  spawn_detached(executor_, "exec", [](auto body, bool& done, Event& ended) -> Task<> {
-    try {
-      co_await body(FrameKind::standard_error, true);
-    } catch (const std::exception&) {
-      // The other stream's reader meets the same end and reports it.
-    }
-    done = true;
-    ended.notify_all();
-  }(copy, error_done, error_ended));
-  std::exception_ptr failure;
-  try {
-    co_await copy(FrameKind::standard_output, false);
-  } catch (const std::exception&) {
-    failure = std::current_exception();
-  }
-  while (!error_done) co_await error_ended.wait();
-  if (failure) std::rethrow_exception(failure);
+  co_await run_both(copy(FrameKind::standard_output, false), copy(FrameKind::standard_error, true));
 }
 
 /// What the exec's end was: from the channel when it said so, else from the guest's report.

@@ -168,7 +168,8 @@ void serve(int control, std::uint16_t port) {
                   ::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
                   ::listen(listener, 8) == 0;
   write_text(control, ok ? "serving\n" : "failed\n");
-  while (ok) {
+  if (!ok) return;
+  while (true) {
     const int client = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (client < 0) continue;
     write_text(client, "guest\n");
