@@ -22,20 +22,30 @@ AttachPort::AttachPort(const asio::any_io_executor& executor, UniqueFd port, Key
       connected_(executor) {}
 
 Task<std::unique_ptr<ssh::Channel>> AttachPort::open(ssh::Request request) {
+  const Opening opening = [&request](ssh::Client& client) { return client.open(request, kOpenLimit); };
+  co_return co_await open_with(opening);
+}
+
+Task<std::unique_ptr<ssh::Channel>> AttachPort::forward(ssh::ForwardTarget target) {
+  const Opening opening = [&target](ssh::Client& client) { return client.forward(target, kOpenLimit); };
+  co_return co_await open_with(opening);
+}
+
+Task<std::unique_ptr<ssh::Channel>> AttachPort::open_with(const Opening& opening) {
   const auto self = shared_from_this();
   try {
-    co_return co_await open_once(request);
+    co_return co_await open_once(opening);
   } catch (const Error& error) {
     if (error.code() != Code::timeout) throw;
     log::warning("{}; once more over a new connection", error.what());
   }
-  co_return co_await open_once(request);
+  co_return co_await open_once(opening);
 }
 
-Task<std::unique_ptr<ssh::Channel>> AttachPort::open_once(const ssh::Request& request) {
+Task<std::unique_ptr<ssh::Channel>> AttachPort::open_once(const Opening& opening) {
   const std::shared_ptr<ssh::Client> client = co_await connected_client();
   try {
-    co_return co_await client->open(request, kOpenLimit);
+    co_return co_await opening(*client);
   } catch (const Error& error) {
     // An answer that comes late would meet the next question.
     if (error.code() == Code::timeout) client->close();

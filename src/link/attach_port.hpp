@@ -26,13 +26,18 @@ class AttachPort : public std::enable_shared_from_this<AttachPort> {
   /// one; throws timeout when it does not answer over that one either.
   Task<std::unique_ptr<ssh::Channel>> open(ssh::Request request);
 
+  /// A TCP connection made in the guest; throws unavailable when nothing accepts it there.
+  Task<std::unique_ptr<ssh::Channel>> forward(ssh::ForwardTarget target);
+
   /// Breaks the connection there is; the next call of open() makes a new one.
   void drop_connection();
   /// Ends the port and whatever waits for it.
   void close();
 
  private:
-  Task<std::unique_ptr<ssh::Channel>> open_once(const ssh::Request& request);
+  using Opening = std::function<Task<std::unique_ptr<ssh::Channel>>(ssh::Client&)>;
+  Task<std::unique_ptr<ssh::Channel>> open_with(const Opening& opening);
+  Task<std::unique_ptr<ssh::Channel>> open_once(const Opening& opening);
   Task<std::shared_ptr<ssh::Client>> connected_client();
   Task<> connect();
   Task<> resynchronise();

@@ -36,6 +36,12 @@ struct Request {
   std::string command;    ///< exactly one of the two, or neither for a shell
 };
 
+/// Where a forwarded connection goes (RFC 4254, 7.2).
+struct ForwardTarget {
+  std::string host;
+  std::uint16_t port = 0;
+};
+
 /// How the remote process ended (RFC 4254, 6.10).
 /// Keep it in a variable before passing it on: g++ 12 destroys an aggregate made inside a co_await expression
 /// twice.
@@ -108,6 +114,8 @@ class Client {
                                                const std::string& host_public_key, Milliseconds limit);
   ~Client();
   Task<std::unique_ptr<Channel>> open(const Request& request, Milliseconds limit);
+  /// A connection made at the server's side; throws unavailable when it refuses or nothing listens there.
+  Task<std::unique_ptr<Channel>> forward(const ForwardTarget& target, Milliseconds limit);
   /// False once the connection broke.
   bool connected() const;
   /// Breaks the connection: every wait on it ends with an Error.
@@ -121,6 +129,9 @@ class Client {
 struct ServerOptions {
   std::string host_private_key;
   std::vector<std::string> authorized_keys;
+  /// The connection that a client asks to be forwarded to; throws when there is none. Must not block. Absent:
+  /// nothing is forwarded.
+  std::function<UniqueFd(const ForwardTarget&)> connect;
 };
 
 /// Runs one session channel to its end; an Error it throws closes the channel.

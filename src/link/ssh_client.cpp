@@ -150,6 +150,20 @@ Task<std::unique_ptr<Channel>> Client::open(const Request& request, Milliseconds
   co_return result;
 }
 
+Task<std::unique_ptr<Channel>> Client::forward(const ForwardTarget& target, Milliseconds limit) {
+  const auto connection = connection_;
+  connection->require_unbroken();
+  ssh_channel channel = ssh_channel_new(connection->session());
+  if (channel == nullptr) throw connection->broken_error();
+  std::unique_ptr<Channel> result = connection->make_channel(channel);
+  const auto step = [channel, host = target.host, port = target.port] {
+    return ssh_channel_open_forward(channel, host.c_str(), port, "localhost", 0);
+  };
+  if (co_await connection->until_done(step, SSH_AGAIN, limit, "a forwarded connection") != SSH_OK)
+    throw Error(Code::unavailable, "nothing accepts connections at port {} in the container", target.port);
+  co_return result;
+}
+
 void Channel::watch() {
   state_->callbacks = std::make_unique<ssh_channel_callbacks_struct>();
   ssh_channel_callbacks_struct& callbacks = *state_->callbacks;

@@ -6,6 +6,7 @@
 
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "link/splice.hpp"
 #include "link/ssh_algorithms.hpp"
 #include "link/ssh_connection.hpp"
 
@@ -41,10 +42,12 @@ class Server {
   bool authorized(ssh_key key) const;
   ssh_channel open_channel();
   int begin(Session& session);
+  void forward(ssh_message message);
   void forget(Session* session);
 
   static int on_auth(ssh_session, const char* user, ssh_key key, char state, void* self);
   static ssh_channel on_open(ssh_session, void* self);
+  static int on_message(ssh_session, ssh_message message, void* self);
   static int on_environment(ssh_session, ssh_channel, const char* name, const char* value, void* session);
   static int on_terminal(ssh_session, ssh_channel, const char* name, int columns, int rows, int, int,
                          void* session);
@@ -59,6 +62,7 @@ class Server {
   SessionHandler handler_;
   ssh_server_callbacks_struct callbacks_{};
   std::map<ssh_channel, std::unique_ptr<Session>> sessions_;
+  std::shared_ptr<std::size_t> forwarded_ = std::make_shared<std::size_t>(0);  ///< connections there are
   bool authenticated_ = false;
 };
 
@@ -170,6 +174,49 @@ int Server::begin(Session& session) {
   return 0;
 }
 
+int Server::on_message(ssh_session, ssh_message message, void* self) {
+  constexpr int kAnswered = 0;
+  constexpr int kNotOurs = 1;
+  auto& server = *static_cast<Server*>(self);
+  const bool is_forward = ssh_message_type(message) == SSH_REQUEST_CHANNEL_OPEN &&
+                          ssh_message_subtype(message) == SSH_CHANNEL_DIRECT_TCPIP;
+  if (!is_forward || !server.authenticated_ || !server.options_.connect ||
+      *server.forwarded_ >= kChannelsAtOnce)
+    return kNotOurs;
+  try {
+    server.forward(message);
+    return kAnswered;
+  } catch (const std::exception& failure) {
+    log::info("ssh forward: {}", failure.what());
+    return kNotOurs;  // libssh refuses it
+  }
+}
+
+void Server::forward(ssh_message message) {
+  ForwardTarget target;
+  target.host = ssh_message_channel_request_open_destination(message);
+  const int port = ssh_message_channel_request_open_destination_port(message);
+  if (port <= 0 || port > 65535) throw Error(Code::invalid_argument, "there is no port {}", port);
+  target.port = static_cast<std::uint16_t>(port);
+  UniqueFd connected = options_.connect(target);
+  ssh_channel accepted = ssh_message_channel_request_open_reply_accept(message);
+  if (accepted == nullptr) return;
+  std::shared_ptr<Channel> channel = connection_->make_channel(accepted);
+  spawn_detached(
+      connection_->executor(), "ssh forward",
+      [](std::shared_ptr<Channel> from, UniqueFd to, std::shared_ptr<std::size_t> count) -> Task<> {
+        ++*count;
+        std::exception_ptr failure;
+        try {
+          co_await splice(std::move(from), std::move(to));
+        } catch (...) {
+          failure = std::current_exception();
+        }
+        --*count;
+        if (failure) std::rethrow_exception(failure);
+      }(std::move(channel), std::move(connected), forwarded_));
+}
+
 void Server::forget(Session* session) {
   ssh_remove_channel_callbacks(session->channel, &session->callbacks);
   sessions_.erase(session->channel);
@@ -181,6 +228,7 @@ void Server::install_callbacks() {
   callbacks_.channel_open_request_session_function = on_open;
   ssh_callbacks_init(&callbacks_);
   ssh_set_server_callbacks(connection_->session(), &callbacks_);
+  ssh_set_message_callback(connection_->session(), on_message, this);
   ssh_set_auth_methods(connection_->session(), SSH_AUTH_METHOD_PUBLICKEY);
 }
 

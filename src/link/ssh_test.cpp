@@ -1,5 +1,3 @@
-#include "link/ssh.hpp"
-
 #include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -9,13 +7,10 @@
 
 #include "base/error.hpp"
 #include "base/io.hpp"
+#include "link/ssh_fixture.hpp"
 
 namespace berth::link::ssh {
 namespace {
-
-constexpr Milliseconds kLimit{20'000};
-// Named, because g++ 12 destroys an aggregate made inside a co_await expression twice.
-const Request kShell;
 
 int open_descriptors() {
   int count = 0;
@@ -23,48 +18,6 @@ int open_descriptors() {
   while (::readdir(folder) != nullptr) ++count;
   ::closedir(folder);
   return count;
-}
-
-/// Both ends in one loop over a socket pair.
-class SshTest : public testing::Test {
- protected:
-  void run(SessionHandler handler, std::function<Task<>(Client&)> client_side) {
-    auto [host_end, guest_end] = make_socket_pair();
-    asio::co_spawn(loop_,
-                   serve(std::move(guest_end), {host_.private_key, {user_.public_key}}, std::move(handler)),
-                   [this](std::exception_ptr failure) { server_failure_ = failure; });
-    asio::co_spawn(
-        loop_,
-        [](SshTest* self, UniqueFd end, std::function<Task<>(Client&)> body) -> Task<> {
-          const auto client =
-              co_await Client::connect(std::move(end), self->client_key_, self->pinned_key_, kLimit);
-          co_await body(*client);
-        }(this, std::move(host_end), std::move(client_side)),
-        [this](std::exception_ptr failure) { client_failure_ = failure; });
-    loop_.run_for(std::chrono::seconds(60));
-    EXPECT_TRUE(loop_.stopped()) << "something still waits";
-    if (client_failure_) std::rethrow_exception(client_failure_);
-  }
-
-  asio::io_context loop_;
-  KeyPair host_ = generate_key();
-  KeyPair user_ = generate_key();
-  std::string client_key_ = user_.private_key;
-  std::string pinned_key_ = host_.public_key;
-  std::exception_ptr server_failure_;
-  std::exception_ptr client_failure_;
-};
-
-Task<std::string> read_to_end(Channel& channel, bool error_stream = false) {
-  std::string all;
-  char buffer[65536];
-  while (const std::size_t n = co_await channel.read_some(buffer, sizeof buffer, error_stream))
-    all.append(buffer, n);
-  co_return all;
-}
-
-Task<> no_session(std::shared_ptr<Channel>, Request) {
-  co_return;
 }
 
 TEST_F(SshTest, PassesRequestStreamsAndExit) {
@@ -118,7 +71,7 @@ TEST_F(SshTest, AServerThatIsCancelledLeavesItsSessionsToTheirEnd) {
     }
     session_ended = true;
   };
-  const ServerOptions options{host_.private_key, {user_.public_key}};
+  const ServerOptions options{host_.private_key, {user_.public_key}, {}};
   const auto server_side = [&](UniqueFd end) -> Task<> {
     Task<> server = serve(std::move(end), options, handler);
     ended_by_itself = co_await run_until(stop, std::move(server));
