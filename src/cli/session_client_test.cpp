@@ -99,7 +99,7 @@ class SessionClient : public testing::Test {
       script(end);
     });
     try {
-      const SessionEnd end = run_session(std::move(attachment_), options);
+      SessionEnd end = run_session(std::move(attachment_), options);
       peer.join();
       return end;
     } catch (...) {

@@ -37,7 +37,7 @@ class KernelTest : public ::testing::Test {
     bytes[0x20e] = 0x00;
     bytes[0x20f] = 0x01;  // 0x200 + 0x100
     bytes.replace(0x300, version.size(), version);
-    const auto path = folder_.path() / "image";
+    auto path = folder_.path() / "image";
     write_file_atomically(path, bytes);
     return path;
   }

@@ -45,7 +45,7 @@ class Rootfs : public testing::Test {
 
   /// The content, read by another tool than the one that made it.
   fs::path extract(const fs::path& erofs) {
-    const fs::path target = folder_.path() / "extracted";
+    fs::path target = folder_.path() / "extracted";
     ProcessSpec spec;
     spec.program = "fsck.erofs";
     spec.arguments = {"--extract=" + target.string(), erofs.string()};

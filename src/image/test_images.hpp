@@ -149,7 +149,7 @@ class TestLayout {
   }
 
   std::string add_blob(const std::string& bytes) {
-    const std::string digest = digest_of(bytes);
+    std::string digest = digest_of(bytes);
     write_file_atomically(blob(digest), bytes);
     return digest;
   }
@@ -177,7 +177,7 @@ class TestLayout {
         R"({{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json",)"
         R"("digest":"{}","size":{}}},"layers":[{}]}})",
         kOciManifest, last_config, config.size(), join(layers, ","));
-    const std::string digest = add_blob(manifest);
+    std::string digest = add_blob(manifest);
     Descriptor entry{std::string(kOciManifest), digest, manifest.size(), image.architecture, "linux", {}};
     if (!tag.empty()) entry.annotations.emplace(kRefNameAnnotation, tag);
     index_.manifests.push_back(entry);
@@ -190,7 +190,7 @@ class TestLayout {
     Index inner = index_;
     for (Descriptor& entry : inner.manifests) entry.annotations.clear();
     const std::string document = serialize_index(inner);
-    const std::string digest = add_blob(document);
+    std::string digest = add_blob(document);
     index_.manifests = {
         {std::string(kOciIndex), digest, document.size(), "", "", {{std::string(kRefNameAnnotation), tag}}}};
     write_file_atomically(path_ / "index.json", serialize_index(index_));

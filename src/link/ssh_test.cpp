@@ -257,16 +257,14 @@ TEST_F(SshTest, BothStreamsEndForTheirTwoReaders) {
       [&](Client& client) -> Task<> {
         for (int i = 0; i < 50; ++i) {
           const std::shared_ptr<Channel> channel = co_await client.open(kShell, kLimit);
-          Event error_ended(loop_.get_executor());
-          bool done = false;
-          spawn_detached(loop_.get_executor(), "errors",
-                         [](std::shared_ptr<Channel> from, bool& over, Event& event) -> Task<> {
-                           co_await read_to_end(*from, true);
-                           over = true;
-                           event.notify_all();
-                         }(channel, done, error_ended));
-          EXPECT_EQ(co_await read_to_end(*channel), "out");
-          while (!done) co_await error_ended.wait();
+          std::string output;
+          std::string error_output;
+          const auto collect = [&channel](std::string& into, bool error_stream) -> Task<> {
+            into = co_await read_to_end(*channel, error_stream);
+          };
+          co_await run_both(collect(output, false), collect(error_output, true));
+          EXPECT_EQ(output, "out");
+          EXPECT_EQ(error_output, "");
           while (!channel->exit() && !channel->closed()) co_await channel->wait_change();
           EXPECT_TRUE(channel->exit());
           ++ended;

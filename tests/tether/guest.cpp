@@ -86,7 +86,7 @@ const Fixtures& Fixtures::instance() {
 }
 
 fs::path Fixtures::make_scratch(const fs::path& folder) {
-  const fs::path scratch = folder / "scratch.ext4";
+  fs::path scratch = folder / "scratch.ext4";
   const UniqueFd file = open_file(scratch, O_RDWR | O_CREAT, 0600);
   check(::ftruncate(file.get(), 128 << 20), "size the scratch disk");
   run_tool("/sbin/mke2fs", {"-q", "-t", "ext4", "-F", scratch});

@@ -44,7 +44,7 @@ Task<> play(std::shared_ptr<FakeGuest> guest) {
 
 struct FakeFixture {
   FakeFixture() {
-    hypervisor.on_start = [this](std::shared_ptr<FakeGuest> guest) {
+    hypervisor.on_start = [](std::shared_ptr<FakeGuest> guest) {
       spawn_detached(guest->executor(), "guest", swallow(play(guest)));
     };
   }

@@ -85,11 +85,10 @@ TYPED_TEST_P(MachineContract, AWaiterOutlivesTheMachine) {
     std::optional<MachineEnd> seen;
     const auto executor = co_await asio::this_coro::executor;
     Event done(executor);
-    const auto wait = [](Task<MachineEnd> end, std::optional<MachineEnd>& into, Event& event) -> Task<> {
-      into = co_await std::move(end);
-      event.notify_all();
-    };
-    spawn_detached(executor, "waiter", wait(machine->wait_end(), seen, done));
+    asio::co_spawn(executor, machine->wait_end(), [&](std::exception_ptr, MachineEnd end) {
+      seen = std::move(end);
+      done.notify_all();
+    });
     machine.reset();
     if (!seen) co_await done.wait_for(Milliseconds(5'000));
     EXPECT_TRUE(seen && seen->reason == MachineEnd::Reason::quit);
