@@ -25,6 +25,10 @@ constexpr Command kCommands[] = {
     {"rm", "Remove containers", command::rm},
     {"inspect", "Show everything known about containers and images, as JSON", command::inspect},
     {"port", "List a container's published ports", command::port},
+    {"port-forward", "Connect local ports with ports of a running container", command::port_forward},
+    {"ssh", "Log in to a running container by SSH", command::ssh, 255},
+    {"ssh-config", "Show what ssh, scp and others need to reach containers", command::ssh_config},
+    {"ssh-proxy", "Carry the connection of an SSH client (its ProxyCommand)", command::ssh_proxy},
     {"stats", "Show what running containers use", command::stats},
     {"pull", "Get an image", command::pull},
     {"images", "List images", command::images},
@@ -36,7 +40,7 @@ constexpr Command kCommands[] = {
 
 std::string command_list() {
   std::string text = "Commands:\n";
-  for (const Command& command : kCommands) text += fmt::format("  {:<10}{}\n", command.name, command.summary);
+  for (const Command& command : kCommands) text += fmt::format("  {:<13}{}\n", command.name, command.summary);
   return text + "\nSee 'berth COMMAND --help' for a command's options.\n";
 }
 

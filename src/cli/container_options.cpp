@@ -76,6 +76,25 @@ void require_absolute(std::string_view option, std::string_view path) {
   }
 }
 
+/// The public keys in a file such as ~/.ssh/id_ed25519.pub or authorized_keys(5).
+std::vector<std::string> read_ssh_keys(const std::string& path) {
+  constexpr std::size_t kMost = 64u << 10;
+  std::vector<std::string> keys;
+  const std::string text = read_file(path, kMost);
+  for (const std::string& line : split(text, '\n')) {
+    const std::string_view key = trim(line);
+    if (key.empty() || key.starts_with('#')) continue;
+    if (!key.starts_with("ssh-") && !key.starts_with("ecdsa-") && !key.starts_with("sk-")) {
+      throw Error(Code::invalid_argument, "--ssh-key {}: not a public key: give the .pub file",
+                  printable(path));
+    }
+    keys.emplace_back(key);
+  }
+  if (keys.empty())
+    throw Error(Code::invalid_argument, "--ssh-key {}: there is no key in it", printable(path));
+  return keys;
+}
+
 /// The file of --cidfile: taken before the container is made, removed unless its id was written.
 class IdFile {
  public:
@@ -132,6 +151,7 @@ void declare(ContainerOptions& options, Parser& parser) {
       .value("--restart", "no|on-failure[:N]|always|unless-stopped", options.restart,
              "When the container is started again after its end (default no)")
       .list("-l,--label", "K=V", options.labels, "Attach a label")
+      .list("--ssh-key", "FILE", options.ssh_key_files, "Let the owner of this public key log in by SSH")
       .value("--accel", "auto|kvm|tcg", options.accelerator,
              "Hardware or software virtualization (also BERTH_ACCEL)")
       .value("--pull", "always|missing|never", options.pull, "When to pull the image (default missing)")
@@ -200,6 +220,9 @@ engine::CreateOptions parse(const ContainerOptions& options) {
   result.init = options.init;
   for (const std::string& text : options.tmpfs) result.tmpfs.push_back(parse_tmpfs(text));
   result.labels = parse_labels(options.labels);
+  for (const std::string& path : options.ssh_key_files) {
+    for (std::string& key : read_ssh_keys(path)) result.ssh_keys.push_back(std::move(key));
+  }
   return result;
 }
 

@@ -29,6 +29,7 @@ struct ContainerOptions {
   std::string stop_signal;
   std::string restart = "no";
   std::vector<std::string> labels;
+  std::vector<std::string> ssh_key_files;
   std::string accelerator;
   std::string pull = "missing";
   std::string cidfile;

@@ -198,13 +198,18 @@ struct ExecutorConfig {
   std::string hostname;
   std::string domainname;
 
-  std::vector<std::string> authorized_keys;  ///< lines of OpenSSH's authorized_keys
+  std::vector<std::string> authorized_keys;  ///< of the host; lines of OpenSSH's authorized_keys
+  std::vector<std::string> user_keys;        ///< of those who may log in; likewise
   std::map<std::string, std::string> extra_hosts;
   std::vector<std::string> dns_search;
   std::chrono::nanoseconds time{};  ///< the host's clock, since 1970-01-01 UTC
   Bytes entropy;                    ///< seeds the guest's generator
   bool operator==(const ExecutorConfig&) const = default;
 };
+
+/// An exec of a container before it has a command: in its namespaces, with its environment, user, rights and
+/// limits.
+SessionConfig exec_in(const SessionConfig& container);
 
 }  // namespace berth::config
 

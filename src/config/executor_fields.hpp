@@ -188,6 +188,7 @@ constexpr auto describe(const ExecutorConfig*) {
                 field<&ExecutorConfig::hostname>("Hostname", "hostname", ro),
                 field<&ExecutorConfig::domainname>("Domainname", "domainname", ro),
                 field<&ExecutorConfig::authorized_keys>("AuthorizedKeys", "authorizedkeys", ro),
+                field<&ExecutorConfig::user_keys>("UserKeys", "userkeys", ro),
                 field<&ExecutorConfig::extra_hosts>("ExtraHosts", "extrahosts", ro),
                 field<&ExecutorConfig::dns_search>("DNSSearch", "dnssearch", ro),
                 field<&ExecutorConfig::time>("Time", "time", ro),

@@ -251,6 +251,7 @@ record::Pod make_pod(const CreateOptions& options, const image::Image& image, Na
   pod.executor.repo_name = image.reference ? image.reference->familiar() : options.image;
   pod.executor.annotations = options.labels;
   for (const auto& [key, value] : image.config.labels) pod.executor.annotations.emplace(key, value);
+  pod.executor.user_keys = options.ssh_keys;
   pod.executor.sessions.emplace(id, session_of(options, image.config, id, pod.executor.hostname));
   add_mounts(pod, options, image.config);
 

@@ -195,7 +195,7 @@ void Engine::start(std::string_view name) {
 Attachment Engine::start_attached(std::string_view name, bool with_input) {
   record::Pod pod = state_->touch(name);
   return launch_or_remove(pod, [&] {
-    launcher::FrameStream stream = launcher::Client::open_stream_on(
+    launcher::UpgradedStream stream = launcher::Client::open_stream_on(
         launch(pod), fmt::format("/v1/attach?lossless=1&stdin={}", with_input ? 1 : 0));
     return Attachment{std::move(stream.stream), std::move(stream.early), pod.session().tty};
   });
@@ -204,7 +204,7 @@ Attachment Engine::start_attached(std::string_view name, bool with_input) {
 Attachment Engine::attach(std::string_view name, bool with_input) {
   const record::Pod pod = state_->running(name);
   const bool input = with_input && pod.session().open_stdin;
-  launcher::FrameStream stream =
+  launcher::UpgradedStream stream =
       state_->client(pod).open_stream(fmt::format("/v1/attach?stdin={}", input ? 1 : 0));
   return {std::move(stream.stream), std::move(stream.early), pod.session().tty};
 }
@@ -228,9 +228,33 @@ launcher::ExecRequest exec_request(const ExecOptions& options) {
 
 Attachment Engine::exec(std::string_view name, const ExecOptions& options) {
   const record::Pod pod = state_->running(name);
-  launcher::FrameStream stream =
+  launcher::UpgradedStream stream =
       state_->client(pod).open_stream("/v1/exec", launcher::format_exec(exec_request(options)));
   return {std::move(stream.stream), std::move(stream.early), options.tty};
+}
+
+Forwarder Engine::forwarder(std::string_view name) {
+  const record::Pod pod = state_->running(name);
+  return [paths = state_->paths, id = pod.id()](std::uint16_t port) {
+    launcher::UpgradedStream stream =
+        launcher::Client(paths, id).open_bytes(fmt::format("/v1/forward?port={}", port));
+    return Attachment{std::move(stream.stream), std::move(stream.early), false};
+  };
+}
+
+Login Engine::login(std::string_view name) {
+  const record::Pod pod = state_->running(name);
+  Login login;
+  login.user = pod.session().user.empty() ? "root" : pod.session().user;
+  login.host_key_alias = pod.id();
+  login.key = std::filesystem::absolute(state_->paths.pod_login_key(pod.id()));
+  login.known_hosts = std::filesystem::absolute(state_->paths.pod_known_hosts(pod.id()));
+  return login;
+}
+
+Attachment Engine::connect_login(std::string_view name) {
+  launcher::UpgradedStream stream = state_->client(state_->running(name)).open_bytes("/v1/ssh");
+  return {std::move(stream.stream), std::move(stream.early), false};
 }
 
 std::string Engine::exec_detached(std::string_view name, const ExecOptions& options) {

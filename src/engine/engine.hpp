@@ -64,6 +64,7 @@ struct CreateOptions {
   std::vector<std::string> cap_drop;
   std::vector<std::string> security_options;  ///< no-new-privileges, seccomp=unconfined
   std::vector<std::string> group_add;
+  std::vector<std::string> ssh_keys;  ///< public keys that may log in; lines of authorized_keys
   std::int64_t oom_score_adj = 0;
 };
 
@@ -79,11 +80,23 @@ struct ExecOptions {
   std::uint16_t rows = 0;
 };
 
-/// A client's end of a session's streams: frames of launcher/interaction.hpp.
+/// A client's end of a session's streams: frames of launcher/interaction.hpp; or of a plain connection.
 struct Attachment {
   UniqueFd stream;
   std::string early;  ///< bytes that were read with the HTTP answer: the stream's first
   bool tty = false;
+};
+
+/// Connects to a TCP port of a running container; throws unavailable when nothing accepts it there. May be
+/// called from any thread.
+using Forwarder = std::function<Attachment(std::uint16_t port)>;
+
+/// What an SSH client needs to log in to a running container.
+struct Login {
+  std::string user;            ///< that its processes run as
+  std::string host_key_alias;  ///< the name in known_hosts
+  std::filesystem::path key;
+  std::filesystem::path known_hosts;
 };
 
 /// What `stats` shows of one running container.
@@ -119,6 +132,10 @@ class Engine {
   Attachment start_attached(std::string_view name, bool with_input);
   Attachment attach(std::string_view name, bool with_input);
   Attachment exec(std::string_view name, const ExecOptions& options);
+  Forwarder forwarder(std::string_view name);
+  Login login(std::string_view name);
+  /// A connection to the SSH server that users log in to.
+  Attachment connect_login(std::string_view name);
   /// The exec's id; it goes on by itself.
   std::string exec_detached(std::string_view name, const ExecOptions& options);
 

@@ -41,12 +41,13 @@ class Exchange {
     ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
   }
 
-  void send(const std::string& target, const std::string& body, bool upgrade) {
+  /// `upgrade`: to which protocol, or nullptr.
+  void send(const std::string& target, const std::string& body, const char* upgrade = nullptr) {
     http::request<http::string_body> request(http::verb::post, target, 11);
     request.set(http::field::host, "launcher");
     request.set(http::field::content_type, "application/json");
-    if (upgrade) {
-      request.set(http::field::upgrade, kUpgrade);
+    if (upgrade != nullptr) {
+      request.set(http::field::upgrade, upgrade);
       request.set(http::field::connection, "Upgrade");
     }
     request.body() = body;
@@ -78,9 +79,9 @@ class Exchange {
 
   const std::string& body() const { return parser_.get().body(); }
 
-  FrameStream release() {
+  UpgradedStream release() {
     const auto rest = buffer_.data();
-    FrameStream stream;
+    UpgradedStream stream;
     stream.early.assign(static_cast<const char*>(rest.data()), rest.size());
     const timeval forever{0, 0};
     ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof forever);
@@ -94,6 +95,15 @@ class Exchange {
   beast::flat_buffer buffer_;
   http::response_parser<http::string_body> parser_;
 };
+
+UpgradedStream upgrade(UniqueFd connection, const std::string& target, const std::string& body,
+                       const char* protocol) {
+  constexpr std::chrono::seconds kLimit{60};
+  Exchange exchange(std::move(connection), kLimit);
+  exchange.send(target, body, protocol);
+  if (exchange.receive() != http::status::switching_protocols) throw no_answer();
+  return exchange.release();
+}
 
 }  // namespace
 
@@ -116,25 +126,26 @@ UniqueFd Client::connect() {
 std::string Client::request_on(UniqueFd connection, const std::string& target, std::chrono::seconds limit,
                                const std::string& body) {
   Exchange exchange(std::move(connection), limit);
-  exchange.send(target, body, false);
+  exchange.send(target, body);
   exchange.receive();
   return exchange.body();
 }
 
-FrameStream Client::open_stream_on(UniqueFd connection, const std::string& target, const std::string& body) {
-  constexpr std::chrono::seconds kLimit{60};
-  Exchange exchange(std::move(connection), kLimit);
-  exchange.send(target, body, true);
-  if (exchange.receive() != http::status::switching_protocols) throw no_answer();
-  return exchange.release();
+UpgradedStream Client::open_stream_on(UniqueFd connection, const std::string& target,
+                                      const std::string& body) {
+  return upgrade(std::move(connection), target, body, kUpgrade);
 }
 
 std::string Client::request(const std::string& target, std::chrono::seconds limit, const std::string& body) {
   return request_on(connect(), target, limit, body);
 }
 
-FrameStream Client::open_stream(const std::string& target, const std::string& body) {
+UpgradedStream Client::open_stream(const std::string& target, const std::string& body) {
   return open_stream_on(connect(), target, body);
+}
+
+UpgradedStream Client::open_bytes(const std::string& target) {
+  return upgrade(connect(), target, "{}", kUpgradeToBytes);
 }
 
 UsageReport parse_usage(std::string_view body) {

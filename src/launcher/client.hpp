@@ -11,8 +11,8 @@
 
 namespace berth::launcher {
 
-/// A connection that was upgraded to frames.
-struct FrameStream {
+/// A connection that was upgraded to frames, or to plain bytes.
+struct UpgradedStream {
   UniqueFd stream;
   std::string early;  ///< bytes that came with the answer: the stream's first
 };
@@ -25,13 +25,15 @@ class Client {
 
   /// Body of the answer. `limit` zero: as long as it takes.
   std::string request(const std::string& target, std::chrono::seconds limit, const std::string& body = "{}");
-  FrameStream open_stream(const std::string& target, const std::string& body = "{}");
+  UpgradedStream open_stream(const std::string& target, const std::string& body = "{}");
+  /// A connection into the pod that carries plain bytes.
+  UpgradedStream open_bytes(const std::string& target);
 
   /// As request and open_stream, on a connection that exists.
   static std::string request_on(UniqueFd connection, const std::string& target, std::chrono::seconds limit,
                                 const std::string& body = "{}");
-  static FrameStream open_stream_on(UniqueFd connection, const std::string& target,
-                                    const std::string& body = "{}");
+  static UpgradedStream open_stream_on(UniqueFd connection, const std::string& target,
+                                       const std::string& body = "{}");
 
  private:
   UniqueFd connect();

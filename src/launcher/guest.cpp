@@ -114,7 +114,7 @@ void Guest::State::broke(const Error& error) {
 
 Guest::Guest(const asio::any_io_executor& executor, hypervisor::Machine& machine, Callbacks callbacks)
     : state_(std::make_shared<State>(executor, machine, std::move(callbacks))) {
-  link::AttachPort::Keys keys{client_key_.private_key, host_key_.public_key};
+  link::AttachPort::Keys keys{keys_.client.private_key, keys_.host.public_key};
   link::AttachPort::Reset reset = [state = std::weak_ptr(state_)](std::string token) {
     return State::reset_attach(state, std::move(token));
   };
@@ -163,6 +163,11 @@ Task<extraconfig::Pairs> Guest::order(link::Order order, Milliseconds limit) {
 Task<std::unique_ptr<link::ssh::Channel>> Guest::open_channel(link::ssh::Request request) {
   const auto attach = state_->attach;
   co_return co_await attach->open(std::move(request));
+}
+
+Task<std::unique_ptr<link::ssh::Channel>> Guest::forward(link::ssh::ForwardTarget target) {
+  const auto attach = state_->attach;
+  co_return co_await attach->forward(std::move(target));
 }
 
 }  // namespace berth::launcher

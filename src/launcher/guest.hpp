@@ -16,6 +16,13 @@
 
 namespace berth::launcher {
 
+/// Made anew for each machine.
+struct GuestKeys {
+  link::ssh::KeyPair host = link::ssh::generate_key();    ///< of its SSH server
+  link::ssh::KeyPair client = link::ssh::generate_key();  ///< of the launcher, that server's one client
+  link::ssh::KeyPair login = link::ssh::generate_key();   ///< by which this host's user may log in to the pod
+};
+
 /// The host's end of the three ports of one machine. Everything that comes from the guest is foreign.
 class Guest {
  public:
@@ -35,19 +42,19 @@ class Guest {
   Task<> configure(extraconfig::Difference keys, Milliseconds limit);
   Task<extraconfig::Pairs> order(link::Order order, Milliseconds limit);
 
-  /// The keys of this machine's SSH server and of its one client, made with the object.
-  const link::ssh::KeyPair& host_key() const { return host_key_; }
-  const link::ssh::KeyPair& client_key() const { return client_key_; }
+  const GuestKeys& keys() const { return keys_; }
   /// A session channel to the tether; the first call connects,
   /// and so does the first one after the connection broke.
   Task<std::unique_ptr<link::ssh::Channel>> open_channel(link::ssh::Request request);
+
+  /// A TCP connection made in the pod; throws unavailable when nothing accepts it there.
+  Task<std::unique_ptr<link::ssh::Channel>> forward(link::ssh::ForwardTarget target);
 
   void close();
 
  private:
   struct State;
-  link::ssh::KeyPair host_key_ = link::ssh::generate_key();
-  link::ssh::KeyPair client_key_ = link::ssh::generate_key();
+  const GuestKeys keys_;
   std::shared_ptr<State> state_;
 };
 

@@ -10,6 +10,8 @@
 namespace berth::launcher {
 
 inline constexpr const char* kUpgrade = "berth-interaction";
+/// Docker's word for a connection that carries plain bytes.
+inline constexpr const char* kUpgradeToBytes = "tcp";
 inline constexpr const char* kSocketName = "launcher.sock";
 
 /// The status that stands for an Error's code.

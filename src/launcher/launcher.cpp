@@ -138,7 +138,8 @@ Task<> Launcher::configure_guest() {
     const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) break;
   }
-  guest_config_ = guest_config(pod_, guest_->host_key(), guest_->client_key(), clock_.now());
+  guest_config_ = guest_config(pod_, guest_->keys(), clock_.now());
+  write_login_files();
   blamed = false;
   try {
     co_await send_config();

@@ -75,6 +75,10 @@ class Launcher {
   Task<> exec(std::shared_ptr<Subscriber> client, ExecRequest request);
   /// Starts one without streams and returns its id.
   Task<std::string> exec_detached(ExecRequest request);
+  /// A TCP connection to a port in the pod; throws unavailable when nothing accepts it there.
+  Task<std::shared_ptr<link::ssh::Channel>> open_forward(std::uint16_t port);
+  /// A connection to the SSH server that users log in to.
+  Task<std::shared_ptr<link::ssh::Channel>> open_login();
   Task<> stop(Milliseconds grace);
   Task<> kill(std::int32_t signal);
   Task<UsageReport> usage();
@@ -119,6 +123,7 @@ class Launcher {
   Task<Exit> exec_started(const std::string& id);
   Task<Exit> exec_result(const std::string& id, const link::ssh::Channel& channel);
   Task<> forget_exec(const std::string& id);
+  void write_login_files() const;
   void require_running() const;
   Error restarting_error() const;
   std::int32_t stop_signal() const;

@@ -42,11 +42,11 @@ hypervisor::MachineSpec machine_spec(const record::Pod& pod, hypervisor::Acceler
   return spec;
 }
 
-config::ExecutorConfig guest_config(const record::Pod& pod, const link::ssh::KeyPair& host_key,
-                                    const link::ssh::KeyPair& client_key, Nanoseconds now) {
+config::ExecutorConfig guest_config(const record::Pod& pod, const GuestKeys& keys, Nanoseconds now) {
   config::ExecutorConfig config = pod.executor;
-  config.key.data = host_key.private_key;
-  config.authorized_keys = {client_key.public_key};
+  config.key.data = keys.host.private_key;
+  config.authorized_keys = {keys.client.public_key};
+  config.user_keys.push_back(keys.login.public_key);
   config.time = now;
   config.entropy.data = random_bytes(kEntropyBytes);
   config.execs.clear();

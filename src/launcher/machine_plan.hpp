@@ -7,8 +7,8 @@
 #include "config/executor.hpp"
 #include "extraconfig/pairs.hpp"
 #include "hypervisor/hypervisor.hpp"
+#include "launcher/guest.hpp"
 #include "launcher/interaction.hpp"
-#include "link/ssh.hpp"
 #include "record/pod.hpp"
 
 namespace berth::launcher {
@@ -28,8 +28,7 @@ std::optional<Credentials> machine_credentials(const record::Pod& pod);
 hypervisor::MachineSpec machine_spec(const record::Pod& pod, hypervisor::Accelerator accelerator);
 
 /// The configuration a guest starts with: the record's, with what is made anew for each start.
-config::ExecutorConfig guest_config(const record::Pod& pod, const link::ssh::KeyPair& host_key,
-                                    const link::ssh::KeyPair& client_key, Nanoseconds now);
+config::ExecutorConfig guest_config(const record::Pod& pod, const GuestKeys& keys, Nanoseconds now);
 
 /// Docker's exit status for a session that ended or could not start, from what the guest reported.
 Exit exit_of(const config::SessionConfig& session);

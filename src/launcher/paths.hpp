@@ -21,6 +21,9 @@ struct Paths {
   std::filesystem::path cache() const { return data / "cache"; }  ///< initramfs, probe answers, empty disks
   std::filesystem::path pod(std::string_view id) const { return data / "pods" / id; }
   std::filesystem::path pod_runtime(std::string_view id) const { return runtime / "pods" / id; }
+  /// For a user's SSH client, while the pod runs.
+  std::filesystem::path pod_login_key(std::string_view id) const { return pod_runtime(id) / "login_key"; }
+  std::filesystem::path pod_known_hosts(std::string_view id) const { return pod_runtime(id) / "known_hosts"; }
   std::filesystem::path pod_lock(std::string_view id) const { return data / "locks" / id; }
   std::filesystem::path launcher_program() const { return programs / "berth-launcher"; }
   std::filesystem::path tether_program() const { return programs / "berth-tether"; }

@@ -16,6 +16,7 @@
 #include "base/io.hpp"
 #include "base/log.hpp"
 #include "launcher/http.hpp"
+#include "link/splice.hpp"
 
 namespace berth::launcher {
 namespace {
@@ -62,6 +63,19 @@ std::int64_t query_number(std::string_view target, std::string_view name, std::i
   return otherwise;
 }
 
+/// What a client sent behind its request.
+std::string text_of(const beast::flat_buffer& buffer) {
+  const auto bytes = buffer.data();
+  return {static_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+Response switch_protocols(const Request& request, const char* protocol) {
+  Response response(http::status::switching_protocols, request.version());
+  response.set(http::field::upgrade, protocol);
+  response.set(http::field::connection, "Upgrade");
+  return response;
+}
+
 json::object stats_object(const UsageReport& report) {
   return {{"cpu_nanoseconds", report.guest.cpu_nanoseconds},
           {"memory_bytes", report.guest.memory_bytes},
@@ -84,6 +98,8 @@ struct Server::State : std::enable_shared_from_this<State> {
   Task<> serve(UniqueFd client, bool is_first);
   Task<bool> read_request(Socket& socket, beast::flat_buffer& buffer, Request& request);
   Task<Response> respond(const Request& request);
+  Task<> upgrade_to_bytes(Socket socket, std::string early, const Request& request);
+  Task<std::shared_ptr<link::ssh::Channel>> open_tunnel(const std::string& target);
   Task<> upgrade(Socket socket, std::string early, const Request& request, bool is_first);
 
   asio::any_io_executor executor;
@@ -176,12 +192,14 @@ Task<> Server::State::serve(UniqueFd client, bool is_first) {
   if (is_first && !complete) launcher.first_client_came();
   if (!complete) co_return;
   if (beast::iequals(request[http::field::upgrade], kUpgrade)) {
-    const auto rest = buffer.data();
-    std::string early(static_cast<const char*>(rest.data()), rest.size());
-    co_await upgrade(std::move(socket), std::move(early), request, is_first);
+    co_await upgrade(std::move(socket), text_of(buffer), request, is_first);
     co_return;
   }
   if (is_first) launcher.first_client_came();
+  if (beast::iequals(request[http::field::upgrade], kUpgradeToBytes)) {
+    co_await upgrade_to_bytes(std::move(socket), text_of(buffer), request);
+    co_return;
+  }
   Response response = co_await respond(request);
   boost::system::error_code ignored;
   co_await http::async_write(socket, response, asio::redirect_error(asio::use_awaitable, ignored));
@@ -206,9 +224,7 @@ Task<> Server::State::upgrade(Socket socket, std::string early, const Request& r
     co_await http::async_write(socket, response, asio::redirect_error(asio::use_awaitable, ignored));
     co_return;
   }
-  http::response<http::empty_body> switching(http::status::switching_protocols, request.version());
-  switching.set(http::field::upgrade, kUpgrade);
-  switching.set(http::field::connection, "Upgrade");
+  Response switching = switch_protocols(request, kUpgrade);
   co_await http::async_write(socket, switching, asio::redirect_error(asio::use_awaitable, ignored));
 
   const bool lossless = is_exec || query_number(target, "lossless", 0) != 0;
@@ -220,6 +236,35 @@ Task<> Server::State::upgrade(Socket socket, std::string early, const Request& r
     // The first await inside puts the client on the list of readers, so the start may go on now.
     if (is_first) launcher.first_client_came();
     co_await launcher.attach(client, query_number(target, "stdin", 0) != 0);
+  }
+}
+
+Task<std::shared_ptr<link::ssh::Channel>> Server::State::open_tunnel(const std::string& target) {
+  const std::string path = target.substr(0, target.find('?'));
+  if (path == "/v1/ssh") co_return co_await launcher.open_login();
+  if (path != "/v1/forward") throw Error(Code::not_found, "no such stream: {}", path);
+  const std::int64_t port = query_number(target, "port", 0);
+  if (port < 1 || port > 65535) throw Error(Code::invalid_argument, "there is no port {}", port);
+  co_return co_await launcher.open_forward(static_cast<std::uint16_t>(port));
+}
+
+Task<> Server::State::upgrade_to_bytes(Socket socket, std::string early, const Request& request) {
+  std::shared_ptr<link::ssh::Channel> channel;
+  std::optional<Error> refusal;
+  try {
+    channel = co_await open_tunnel(std::string(request.target()));
+  } catch (const Error& error) {
+    refusal = error;
+  }
+  Response response = refusal ? refuse(request, *refusal) : switch_protocols(request, kUpgradeToBytes);
+  boost::system::error_code ignored;
+  co_await http::async_write(socket, response, asio::redirect_error(asio::use_awaitable, ignored));
+  if (!channel) co_return;
+  try {
+    co_await channel->write_all(early);
+    co_await link::splice(channel, UniqueFd(socket.release()));
+  } catch (const Error& error) {
+    log::info("connection into the pod: {}", error.what());
   }
 }
 

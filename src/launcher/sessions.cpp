@@ -117,28 +117,20 @@ Task<> Launcher::send_to_session(link::Order order) {
 
 config::SessionConfig Launcher::exec_session(const ExecRequest& request, const std::string& id,
                                              bool attached) const {
-  const config::SessionConfig& main = guest_config_.sessions.at(pod_.id());
-  config::SessionConfig session;
+  config::SessionConfig session = config::exec_in(guest_config_.sessions.at(pod_.id()));
   session.common.id = id;
   session.cmd.path = request.command.front();
   session.cmd.args = request.command;
-  session.cmd.env = main.cmd.env;
   session.cmd.env.insert(session.cmd.env.end(), request.environment.begin(), request.environment.end());
-  session.cmd.dir = request.working_directory.empty() ? main.cmd.dir : request.working_directory;
-  session.user = request.user.empty() ? main.user : request.user;
-  session.group = request.user.empty() ? main.group : std::string();
+  if (!request.working_directory.empty()) session.cmd.dir = request.working_directory;
+  if (!request.user.empty()) {
+    session.user = request.user;
+    session.group.clear();
+  }
   session.tty = request.tty;
   session.open_stdin = request.open_stdin;
   session.attach = attached;
   session.run_block = attached;
-  session.active = true;
-  session.container = pod_.id();
-  session.capabilities = main.capabilities;
-  session.no_new_privileges = main.no_new_privileges;
-  session.seccomp_unconfined = main.seccomp_unconfined;
-  session.group_add = main.group_add;
-  session.ulimits = main.ulimits;
-  session.oom_score_adj = main.oom_score_adj;
   session.window_columns = request.columns;
   session.window_rows = request.rows;
   return session;

@@ -30,6 +30,7 @@ struct Terminal {
 
 /// What a client asks a session channel for (RFC 4254, 6.2, 6.4, 6.5).
 struct Request {
+  std::string user;  ///< server: who has logged in
   std::map<std::string, std::string> environment;
   std::optional<Terminal> terminal;
   std::string subsystem;  ///< or
@@ -55,6 +56,8 @@ struct Exit {
 inline constexpr std::string_view kAttachSubsystem = "berth.attach";
 inline constexpr std::string_view kAttachSession = "BERTH_SESSION";  ///< the session's id
 inline constexpr std::string_view kAttachStreams = "BERTH_STREAMS";  ///< "stdin" or "stdin,stdout,stderr"
+/// A session channel with this subsystem carries an SSH connection of its own: a user's login.
+inline constexpr std::string_view kLoginSubsystem = "berth.ssh";
 /// A private signal (RFC 4254, 6.9) in front of the end of the data: that end is the end of the session's
 /// input. Without it the client has only detached: a closing client ends its data too.
 inline constexpr const char* kCloseInput = "close-input@berth";

@@ -64,6 +64,7 @@ class Server {
   std::map<ssh_channel, std::unique_ptr<Session>> sessions_;
   std::shared_ptr<std::size_t> forwarded_ = std::make_shared<std::size_t>(0);  ///< connections there are
   bool authenticated_ = false;
+  std::string user_;
 };
 
 bool Server::authorized(ssh_key key) const {
@@ -79,10 +80,13 @@ bool Server::authorized(ssh_key key) const {
   return false;
 }
 
-int Server::on_auth(ssh_session, const char*, ssh_key key, char state, void* self) {
+int Server::on_auth(ssh_session, const char* user, ssh_key key, char state, void* self) {
   auto& server = *static_cast<Server*>(self);
   if (!server.authorized(key)) return SSH_AUTH_DENIED;
-  if (state == SSH_PUBLICKEY_STATE_VALID) server.authenticated_ = true;
+  if (state == SSH_PUBLICKEY_STATE_VALID) {
+    server.authenticated_ = true;
+    server.user_ = user;
+  }
   return state == SSH_PUBLICKEY_STATE_VALID || state == SSH_PUBLICKEY_STATE_NONE ? SSH_AUTH_SUCCESS
                                                                                  : SSH_AUTH_DENIED;
 }
@@ -98,6 +102,7 @@ ssh_channel Server::open_channel() {
   auto session = std::make_unique<Session>();
   session->server = this;
   session->channel = channel;
+  session->request.user = user_;
   ssh_channel_callbacks_struct& callbacks = session->callbacks;
   callbacks.userdata = session.get();
   callbacks.channel_env_request_function = on_environment;

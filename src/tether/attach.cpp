@@ -7,7 +7,9 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "link/resync.hpp"
+#include "link/splice.hpp"
 #include "link/ssh.hpp"
+#include "tether/connect.hpp"
 #include "tether/os/devices.hpp"
 
 namespace berth::tether {
@@ -21,8 +23,19 @@ std::string variable(const link::ssh::Request& request, std::string_view name) {
   return found != request.environment.end() ? found->second : std::string();
 }
 
+/// A user's SSH connection inside the host's: the user's client knows the machine by the same host key.
+Task<> serve_login(std::shared_ptr<link::ssh::Channel> channel, AttachSource source) {
+  auto [far_end, near_end] = make_socket_pair();
+  link::ssh::ServerOptions options{source.host_key(), source.user_keys(), connect_in_pod};
+  Task<> server = link::ssh::serve(std::move(near_end), std::move(options), source.login);
+  Task<> carrier = link::splice(std::move(channel), std::move(far_end));
+  co_await run_both(std::move(server), std::move(carrier));
+}
+
 Task<> serve_channel(std::shared_ptr<link::ssh::Channel> channel, link::ssh::Request request,
                      AttachSource source) {
+  if (request.subsystem == link::ssh::kLoginSubsystem)
+    co_return co_await serve_login(std::move(channel), std::move(source));
   if (request.subsystem != link::ssh::kAttachSubsystem) {
     throw Error(Code::unsupported, "the tether has no SSH subsystem \"{}\"", request.subsystem);
   }
@@ -85,7 +98,7 @@ Task<> AttachServer::meet_host() {
 Task<> AttachServer::serve_next() {
   co_await port_.wait_readable();
   used_ = true;
-  link::ssh::ServerOptions options{source_.host_key(), source_.authorized_keys()};
+  link::ssh::ServerOptions options{source_.host_key(), source_.authorized_keys(), connect_in_pod};
   const link::ssh::SessionHandler handler = [source = source_](std::shared_ptr<link::ssh::Channel> channel,
                                                                link::ssh::Request request) {
     return serve_channel(std::move(channel), std::move(request), source);

@@ -17,7 +17,9 @@ AttachedStreams parse_attached_streams(std::string_view text);
 struct AttachSource {
   std::function<std::string()> host_key;  ///< PEM
   std::function<std::vector<std::string>()> authorized_keys;
+  std::function<std::vector<std::string>()> user_keys;
   std::function<std::shared_ptr<Session>(const std::string& id)> find_session;  ///< throws not-found
+  link::ssh::SessionHandler login;                                              ///< runs what a user asks for
 };
 
 /// Serves SSH on the attach port, one connection after the other. Nothing is done before a client's first

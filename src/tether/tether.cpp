@@ -62,6 +62,11 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
       memory_for_containers_(os::memory_for_containers()),
       network_(devices),
       root_(devices),
+      logins_({{executor, output_, clock, [](const Session&) {}},
+               [this]() -> const config::SessionConfig& { return running_container(); },
+               [this](const std::string& id, const config::SessionConfig& config) {
+                 return make_session_spec(id, config);
+               }}),
       report_changed_(executor),
       restarts_changed_(executor) {
   Cgroup::prepare_hierarchy(os::kCgroupHierarchy, cgroup_folder());
@@ -450,10 +455,23 @@ Task<> Tether::end_link() {
   control_.close();
 }
 
+/// The one that a login goes to.
+const config::SessionConfig& Tether::running_container() const {
+  for (const auto& [id, session] : config_.sessions) {
+    const auto known = sessions_.find(id);
+    if (known != sessions_.end() && known->second.status.running()) return session;
+  }
+  throw Error(Code::wrong_state, "no container of this pod is running");
+}
+
 void Tether::start_attach_server() {
   if (!attach_port_ || config_.key.data.empty()) return;
   const AttachSource source{[this] { return config_.key.data; }, [this] { return config_.authorized_keys; },
-                            [this](const std::string& id) { return session(id); }};
+                            [this] { return config_.user_keys; },
+                            [this](const std::string& id) { return session(id); },
+                            [this](std::shared_ptr<link::ssh::Channel> channel, link::ssh::Request request) {
+                              return logins_.serve(std::move(channel), std::move(request));
+                            }};
   attach_server_ = std::make_shared<AttachServer>(executor_, std::move(attach_port_), source);
   spawn_detached(executor_, "attach", attach_server_->run());
 }

@@ -12,6 +12,7 @@
 #include "link/control.hpp"
 #include "link/messages.hpp"
 #include "tether/attach.hpp"
+#include "tether/logins.hpp"
 #include "tether/os/container_root.hpp"
 #include "tether/os/devices.hpp"
 #include "tether/os/network.hpp"
@@ -81,6 +82,7 @@ class Tether {
   Task<> end_link();
 
   void start_attach_server();
+  const config::SessionConfig& running_container() const;
 
   asio::any_io_executor executor_;
   const Clock& clock_;
@@ -103,6 +105,7 @@ class Tether {
   os::ContainerRoot root_;
 
   std::map<std::string, Entry> sessions_;
+  Logins logins_;
 
   extraconfig::Pairs reported_;
   bool report_pending_ = false;

@@ -151,12 +151,23 @@ std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
                     fmt::format("exec {}: {}", file, std::strerror(failure)));
 }
 
+ProcessPlan through_shell(ProcessPlan plan, const User& user) {
+  const std::string name = user.shell.substr(user.shell.rfind('/') + 1);
+  plan.program = user.shell;
+  plan.environment.push_back("SHELL=" + user.shell);
+  if (plan.directory.empty() && ::access(user.home.c_str(), X_OK) == 0) plan.directory = user.home;
+  plan.arguments = {"-" + name};
+  if (!plan.shell_command->empty()) plan.arguments = {name, "-c", *plan.shell_command};
+  return plan;
+}
+
 /// From inside the container's root to the program.
-[[noreturn]] void become_program(const ProcessPlan& plan, const ChildDescriptors& descriptors, bool first) {
+[[noreturn]] void become_program(ProcessPlan plan, const ChildDescriptors& descriptors, bool first) {
   open_standard_streams(plan, descriptors, first);
   check(::close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC), "close_range");
   User user = resolve_user(plan.user, plan.group);
   add_groups(user, plan.further_groups);
+  if (plan.shell_command) plan = through_shell(std::move(plan), user);
   give_streams_to(user.uid);
   const auto environment = make_environment(plan.environment, {plan.hostname, user.home, plan.terminal});
   enter_working_directory(plan, first);

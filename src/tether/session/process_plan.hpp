@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ struct ContainerSettings {
 struct ProcessPlan {
   std::string program;                 ///< see find_program_file
   std::vector<std::string> arguments;  ///< argv, its first word included
+  /// Instead of both: what the user's shell runs; empty for a login shell (sshd(8), LOGIN PROCESS).
+  std::optional<std::string> shell_command;
   std::vector<std::string> environment;
   std::string directory;  ///< empty: "/"
   std::string user;       ///< see resolve_user

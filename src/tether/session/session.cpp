@@ -25,6 +25,9 @@ constexpr Milliseconds kAttachLimit{30'000};
 constexpr Milliseconds kDrainGrace{1000};
 constexpr std::size_t kInputChunk = 32u << 10;
 constexpr char kEndOfTransmission = 0x04;
+/// As a shell has them (POSIX, Shell Command Language, 2.8.2).
+constexpr std::int32_t kNotExecutableExit = 126;
+constexpr std::int32_t kNotFoundExit = 127;
 
 void send_signal(int pidfd, int number) {
   if (::syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0) == 0 || errno == ESRCH) return;
@@ -228,7 +231,7 @@ Task<> Session::deliver(link::OutputKind kind, OutputFrame& frame, std::size_t s
 
 Task<> Session::attach(std::shared_ptr<link::ssh::Channel> channel, AttachedStreams streams) {
   if (status_.ended) throw Error(Code::wrong_state, "session {} has ended", id());
-  if (streams == AttachedStreams::all) {
+  if (streams != AttachedStreams::input) {
     if (attached_ || !spec_.plan.wait_for_go || status_.started == "true") {
       throw Error(Code::wrong_state, "the output of session {} goes elsewhere already", id());
     }
@@ -240,7 +243,7 @@ Task<> Session::attach(std::shared_ptr<link::ssh::Channel> channel, AttachedStre
       self->resize({static_cast<std::uint16_t>(columns), static_cast<std::uint16_t>(rows)});
     }
   };
-  const auto input_ends = std::make_shared<bool>(false);
+  const auto input_ends = std::make_shared<bool>(streams == AttachedStreams::login);
   channel->on_signal = [weak, input_ends](std::string_view name) {
     if (name == link::ssh::kCloseInput) {
       *input_ends = true;
@@ -296,11 +299,16 @@ Task<> Session::close_after_end(std::shared_ptr<link::ssh::Channel> channel, Att
   const auto self = shared_from_this();
   co_await wait_ended();
   if (channel->closed()) co_return;
-  if (streams == AttachedStreams::all && status_.started == "true") {
+  if (streams != AttachedStreams::input && status_.started == "true") {
     link::ssh::Exit exit;
     exit.code = status_.exit.code;
     if (status_.exit.signal != 0) exit.signal = ssh_signal_name(status_.exit.signal);
     exit.core_dumped = status_.exit.core_dumped;
+    co_await channel->send_exit(exit);
+  } else if (streams == AttachedStreams::login) {
+    co_await channel->write_all(status_.started + "\r\n", true);
+    link::ssh::Exit exit;
+    exit.code = status_.started.starts_with(launch_failure::not_found) ? kNotFoundExit : kNotExecutableExit;
     co_await channel->send_exit(exit);
   }
   co_await channel->close();

@@ -45,6 +45,7 @@ struct SessionStatus {
 enum class AttachedStreams {
   input,  ///< output goes to the output port
   all,    ///< for a session that waits for its attach; nothing goes to the output port
+  login,  ///< all, as sshd does it: the end of the channel's data ends the input, failures are written out
 };
 
 /// One process tree with its streams, from its launch to the end of its output.

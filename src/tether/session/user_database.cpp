@@ -65,6 +65,7 @@ struct PasswdEntry {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
   std::string_view home;
+  std::string_view shell;
 };
 
 std::optional<PasswdEntry> parse_passwd_line(std::string_view line) {
@@ -72,7 +73,7 @@ std::optional<PasswdEntry> parse_passwd_line(std::string_view line) {
   const auto uid = parse_entry_id(uid_text);
   const auto gid = parse_entry_id(gid_text);
   if (name.empty() || !uid || !gid) return std::nullopt;
-  return PasswdEntry{name, *uid, *gid, home};
+  return PasswdEntry{name, *uid, *gid, home, shell};
 }
 
 std::optional<PasswdEntry> find_passwd_entry(std::string_view file, std::string_view name,
@@ -160,6 +161,7 @@ User resolve_user(std::string_view user, std::string_view group, std::string_vie
   resolved.uid = entry ? entry->uid : *uid;
   resolved.gid = entry ? entry->gid : 0;
   if (entry && !entry->home.empty()) resolved.home = entry->home;
+  if (entry && !entry->shell.empty()) resolved.shell = entry->shell;
   if (group.empty()) {
     if (entry) resolved.groups = supplementary_groups(group_file, entry->name);
     return resolved;

@@ -16,6 +16,7 @@ struct User {
   gid_t gid = 0;
   std::vector<gid_t> groups;  ///< supplementary
   std::string home = "/";
+  std::string shell = "/bin/sh";
 
   bool operator==(const User&) const = default;
 };

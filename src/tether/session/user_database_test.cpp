@@ -40,11 +40,11 @@ TEST(UserDatabase, NobodyIsRoot) {
 }
 
 TEST(UserDatabase, NameBringsItsGroupsAndHome) {
-  EXPECT_EQ(resolve("www-data"), (User{33, 33, {50, 44}, "/var/www"}));
+  EXPECT_EQ(resolve("www-data"), (User{33, 33, {50, 44}, "/var/www", "/usr/sbin/nologin"}));
 }
 
 TEST(UserDatabase, KnownNumberIsItsUser) {
-  EXPECT_EQ(resolve("33"), (User{33, 33, {50, 44}, "/var/www"}));
+  EXPECT_EQ(resolve("33"), (User{33, 33, {50, 44}, "/var/www", "/usr/sbin/nologin"}));
 }
 
 TEST(UserDatabase, UnknownNumberNeedsNoEntry) {
@@ -56,8 +56,8 @@ TEST(UserDatabase, NumberIsNeverAName) {
 }
 
 TEST(UserDatabase, ExplicitGroupReplacesTheOthers) {
-  EXPECT_EQ(resolve("www-data:staff"), (User{33, 50, {}, "/var/www"}));
-  EXPECT_EQ(resolve("www-data", "staff"), (User{33, 50, {}, "/var/www"}));
+  EXPECT_EQ(resolve("www-data:staff"), (User{33, 50, {}, "/var/www", "/usr/sbin/nologin"}));
+  EXPECT_EQ(resolve("www-data", "staff"), (User{33, 50, {}, "/var/www", "/usr/sbin/nologin"}));
   EXPECT_EQ(resolve("1000:staff"), (User{1000, 50, {}, "/"}));
   EXPECT_EQ(resolve("0:0"), (User{0, 0, {}, "/root"}));
   EXPECT_EQ(resolve("root:1000"), (User{0, 1000, {}, "/root"}));

@@ -1,0 +1,64 @@
+#include "tether/logins.hpp"
+
+#include <signal.h>
+
+#include "base/error.hpp"
+#include "base/ids.hpp"
+
+namespace berth::tether {
+namespace {
+
+constexpr std::size_t kLoginsAtOnce = 64;
+
+/// What a client may set, as Debian's sshd_config has it (AcceptEnv).
+bool may_be_set(std::string_view variable) {
+  return variable == "LANG" || variable.starts_with("LC_");
+}
+
+}  // namespace
+
+config::SessionConfig login_session(const config::SessionConfig& container,
+                                    const link::ssh::Request& request) {
+  config::SessionConfig session = config::exec_in(container);
+  session.user = request.user;
+  session.group.clear();
+  session.cmd.dir.clear();
+  session.open_stdin = true;
+  session.attach = true;
+  session.run_block = true;
+  session.cmd.env.push_back("USER=" + request.user);
+  session.cmd.env.push_back("LOGNAME=" + request.user);
+  for (const auto& [name, value] : request.environment) {
+    if (may_be_set(name)) session.cmd.env.push_back(name + "=" + value);
+  }
+  if (request.terminal) {
+    session.tty = true;
+    session.window_columns = request.terminal->columns;
+    session.window_rows = request.terminal->rows;
+    session.cmd.env.push_back("TERM=" + request.terminal->name);
+  }
+  return session;
+}
+
+Task<> Logins::serve(std::shared_ptr<link::ssh::Channel> channel, link::ssh::Request request) {
+  if (!request.subsystem.empty())
+    throw Error(Code::unsupported, "a login has no subsystem \"{}\"", request.subsystem);
+  if (count_ >= kLoginsAtOnce) throw Error(Code::capacity, "{} logins are there already", kLoginsAtOnce);
+  SessionSpec spec = source_.make_spec(new_id(), login_session(source_.container(), request));
+  spec.plan.shell_command = request.command;
+  const auto session = std::make_shared<Session>(source_.surroundings, std::move(spec), 0);
+  ++count_;
+  std::exception_ptr failure;
+  try {
+    spawn_detached(source_.surroundings.executor, "login", session->run());
+    co_await session->attach(std::move(channel), AttachedStreams::login);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (request.terminal && session->pidfd() >= 0) session->signal(SIGHUP, true);
+  co_await session->wait_ended();
+  --count_;
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace berth::tether
