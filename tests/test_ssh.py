@@ -204,3 +204,65 @@ def test_refuses_what_is_no_public_key(berth, given):
     private.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
     expect_error(berth("create", "--ssh-key", private, IMAGE), "not a public key")
     expect_error(berth("create", "--ssh-key", given / "missing", IMAGE), "missing")
+
+
+@pytest.fixture
+def tree(given):
+    folder = given / unique_name("tree")
+    (folder / "deep").mkdir(parents=True)
+    (folder / "text").write_text("text\n")
+    (folder / "deep" / "bytes").write_bytes(os.urandom(3_000_000))
+    (folder / "deep").chmod(0o751)
+    (folder / "text").chmod(0o640)
+    return folder
+
+
+def same_trees(left, right):
+    return subprocess.run(["diff", "-r", left, right]).returncode == 0
+
+
+def test_scp_in_and_out(berth, ssh_config, web, tree, given):
+    result = run("scp", "-rpF", ssh_config, tree, f"{web}.berth:/srv-{tree.name}")
+    assert result.returncode == 0, result.stderr
+    assert berth.ok("exec", web, "stat", "-c", "%a %u", f"/srv-{tree.name}/deep", f"/srv-{tree.name}/text") == \
+        "751 0\n640 0"
+    back = given / (tree.name + "-back")
+    result = run("scp", "-rpF", ssh_config, f"{web}.berth:/srv-{tree.name}", back)
+    assert result.returncode == 0, result.stderr
+    assert same_trees(tree, back)
+    assert (back / "text").stat().st_mtime == int((tree / "text").stat().st_mtime)
+
+
+def test_a_large_file_by_scp(berth, ssh_config, web, given):
+    berth.ok("exec", web, "sh", "-c", "head -c 20000000 /dev/urandom > /large")
+    expected = berth.ok("exec", web, "sha256sum", "/large").split()[0]
+    for attempt in range(3):
+        result = run("scp", "-F", ssh_config, f"{web}.berth:/large", given / "large")
+        assert result.returncode == 0, result.stderr
+        assert hashlib.sha256((given / "large").read_bytes()).hexdigest() == expected, attempt
+
+
+def test_sftp(berth, ssh_config, web):
+    batch = b"""mkdir /sftp
+cd /sftp
+put /etc/passwd copy
+rename copy moved
+ln -s moved link
+ln moved twin
+chmod 600 moved
+ls -l
+-get /nowhere
+rm twin
+"""
+    result = run("sftp", "-b", "-", "-F", ssh_config, f"{web}.berth", input=batch)
+    assert result.returncode == 0, result.stderr
+    assert b'File "/nowhere" not found' in result.stderr
+    assert b"-rw-------" in result.stdout
+    assert berth.ok("exec", web, "sh", "-c", "cd /sftp; ls; readlink link; stat -c %a moved; cat moved") == \
+        "link\nmoved\nmoved\n600\n" + open("/etc/passwd").read().rstrip("\n")
+
+
+def test_sftp_has_the_users_rights(ssh_config, web):
+    result = run("scp", "-F", ssh_config, "/etc/passwd", f"1000@{web}.berth:/etc/passwd")
+    assert result.returncode != 0
+    assert b"ermission denied" in result.stderr

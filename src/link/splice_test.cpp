@@ -3,8 +3,11 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <thread>
+
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include "link/ssh_fixture.hpp"
@@ -12,7 +15,13 @@
 namespace berth::link::ssh {
 namespace {
 
-using SpliceTest = SshTest;
+class SpliceTest : public SshTest {
+ protected:
+  SpliceTest() { std::tie(sending_, sent_) = make_socket_pair(); }
+
+  UniqueFd sending_;
+  UniqueFd sent_;
+};
 
 /// A server that answers each connection's whole input with it, turned round, after a greeting.
 class Reverser {
@@ -78,6 +87,39 @@ TEST_F(SpliceTest, ForwardsConnectionsBothWaysWithTheirEnds) {
     reverser.stop();
   });
   EXPECT_EQ(answers, (std::vector<std::string>{"hello y" + std::string(300'000, 'x'), "hello cba"}));
+}
+
+TEST_F(SpliceTest, CarriesMuchOneWay) {
+  constexpr std::size_t kSize = 64u << 20;
+  std::size_t received = 0;
+  std::thread sender([this] {
+    write_all(sending_.get(), std::string(kSize, 'x'));
+    sending_.reset();
+  });
+  connect_ = [&](const ForwardTarget&) { return std::move(sent_); };
+  // On a loop of its own, so that the client's answers come at any time.
+  auto [host_end, guest_end] = make_socket_pair();
+  std::thread server([this, end = std::move(guest_end)]() mutable {
+    asio::io_context loop;
+    asio::co_spawn(loop, serve(std::move(end), {host_.private_key, {user_.public_key}, connect_}, no_session),
+                   asio::detached);
+    loop.run();
+  });
+  const auto receive = [&](UniqueFd end) -> Task<> {
+    const auto client = co_await Client::connect(std::move(end), client_key_, pinned_key_, kLimit);
+    const ForwardTarget target{"localhost", 1};
+    const auto channel = co_await client->forward(target, kLimit);
+    std::string buffer(30'000, '\0');
+    while (const std::size_t n = co_await channel->read_some(buffer.data(), buffer.size())) received += n;
+  };
+  asio::co_spawn(loop_, receive(std::move(host_end)),
+                 [this](std::exception_ptr failure) { client_failure_ = failure; });
+  loop_.run_for(std::chrono::seconds(60));
+  EXPECT_EQ(received, kSize);
+  ::shutdown(sending_.get(), SHUT_RDWR);
+  server.join();
+  sender.join();
+  EXPECT_EQ(received, kSize);
 }
 
 TEST_F(SpliceTest, AForwardedConnectionEndsWithItsClient) {

@@ -70,7 +70,9 @@ void Connection::poll_once() {
   }
   if (!broken_ && (ssh_get_status(session_) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0) break_off();
   activity_.notify_all();
-  if (!broken_ && (ssh_get_poll_flags(session_) & SSH_WRITE_PENDING) != 0) want_write_.notify_all();
+  if (broken_) return;
+  write_was_pending_ = (ssh_get_poll_flags(session_) & SSH_WRITE_PENDING) != 0;
+  if (write_was_pending_) want_write_.notify_all();
 }
 
 Task<> Connection::pump_reads() {
@@ -95,10 +97,13 @@ void Connection::kick() {
   poll_once();
 }
 
-void Connection::note_packets() {
+void Connection::note_changes() {
+  const bool write_pending = (ssh_get_poll_flags(session_) & SSH_WRITE_PENDING) != 0;
   // An answer that the call made may be left over: nothing else would write it.
-  if ((ssh_get_poll_flags(session_) & SSH_WRITE_PENDING) != 0) want_write_.notify_all();
-  if (packets_.in_packets == noted_packets_) return;
+  if (write_pending) want_write_.notify_all();
+  const bool written = write_was_pending_ && !write_pending;
+  write_was_pending_ = write_pending;
+  if (packets_.in_packets == noted_packets_ && !written) return;
   noted_packets_ = packets_.in_packets;
   activity_.notify_all();
 }
@@ -112,7 +117,7 @@ Task<int> Connection::until_done(std::function<int()> step, int again, Milliseco
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (true) {
     const int result = step();
-    note_packets();
+    note_changes();
     if (result != again) co_return result;
     require_unbroken();
     const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
@@ -196,12 +201,12 @@ Task<std::size_t> Channel::read_some(char* buffer, std::size_t size, bool error_
   while (state->unread[error_stream].size() == 0) {
     state->connection->require_unbroken();
     if (state->held_back(error_stream)) {
-      state->connection->note_packets();
+      state->connection->note_changes();
       co_await state->connection->wait_activity();
       continue;
     }
     const int n = state->fill(error_stream);
-    state->connection->note_packets();
+    state->connection->note_changes();
     if (n > 0) {
       state->connection->kick();  // the window that this reading opened
       break;
@@ -221,9 +226,10 @@ Task<> Channel::write_all(std::string_view bytes, bool error_stream) {
     state->connection->require_unbroken();
     if (ssh_channel_is_open(state->channel) == 0) throw Error(Code::unavailable, "the SSH channel is closed");
     const auto piece = static_cast<std::uint32_t>(std::min(bytes.size(), kWriteSize));
+    const std::uint64_t packets_before = state->connection->received_packets();
     const int n = error_stream ? ssh_channel_write_stderr(state->channel, bytes.data(), piece)
                                : ssh_channel_write(state->channel, bytes.data(), piece);
-    state->connection->note_packets();
+    state->connection->note_changes();
     if (n < 0) throw state->connection->broken_error();
     bytes.remove_prefix(static_cast<std::size_t>(n));
     state->connection->kick();
@@ -231,7 +237,9 @@ Task<> Channel::write_all(std::string_view bytes, bool error_stream) {
     while ((ssh_get_poll_flags(state->connection->session()) & SSH_WRITE_PENDING) != 0) {
       co_await state->connection->wait_activity();
     }
-    if (n == 0) co_await state->connection->wait_activity();
+    // What opens the window may have come meanwhile, and nothing might come after it.
+    const bool unchanged = state->connection->received_packets() == packets_before;
+    if (n == 0 && unchanged) co_await state->connection->wait_activity();
   }
 }
 

@@ -29,9 +29,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void start();
   /// Lets libssh write what a call has queued.
   void kick();
-  /// After a call that may have handled packets itself: wakes who waits for what they brought, and who writes
-  /// the answers.
-  void note_packets();
+  /// After a call that may have received or sent by itself: wakes who waits for what that brought, and who
+  /// writes the answers.
+  void note_changes();
+  std::uint64_t received_packets() const { return packets_.in_packets; }
   /// Lets those look again who wait for room.
   void wake() { activity_.notify_all(); }
   /// Waits until libssh has worked: whatever was asked for may have come true.
@@ -61,6 +62,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ssh_event event_;
   ssh_counter_struct packets_{};
   std::uint64_t noted_packets_ = 0;
+  bool write_was_pending_ = false;
   bool broken_ = false;
 };
 

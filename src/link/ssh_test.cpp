@@ -1,8 +1,10 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 
 #include "base/error.hpp"
@@ -304,6 +306,53 @@ TEST_F(SshTest, AReaderThatDoesNotReadHoldsBackItsWriterOnly) {
         co_await first->close();
       });
   EXPECT_LT(sent, 8u << 20);
+}
+
+TEST_F(SshTest, AWriteEndsWhoeverHandsOverItsLastBytes) {
+  auto [host_end, guest_end] = make_socket_pair();
+  const int small = 1;
+  check(::setsockopt(guest_end.get(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), "setsockopt");
+  asio::io_context guest_loop;
+  std::shared_ptr<Channel> served;
+  const SessionHandler read_all = [&](std::shared_ptr<Channel> channel, Request) -> Task<> {
+    served = channel;
+    co_await read_to_end(*channel);
+  };
+  const ServerOptions options{host_.private_key, {user_.public_key}, {}};
+  asio::co_spawn(guest_loop, serve(std::move(guest_end), options, read_all), asio::detached);
+  std::unique_ptr<Client> client;
+  std::unique_ptr<Channel> opened;
+  const auto open = [&](UniqueFd end) -> Task<> {
+    client = co_await Client::connect(std::move(end), client_key_, pinned_key_, kLimit);
+    opened = co_await client->open(kShell, kLimit);
+  };
+  asio::co_spawn(loop_, open(std::move(host_end)), asio::detached);
+  const auto go_on_until = [&](auto condition) {
+    for (int turn = 0; turn < 100'000 && !condition(); ++turn) {
+      guest_loop.poll();
+      loop_.poll();
+    }
+  };
+  go_on_until([&] { return opened != nullptr; });
+  ASSERT_TRUE(opened && served);
+
+  // Some are a little more than the socket takes at once. The client empties it between the writer's look at
+  // it and that of a reader, whose turn is next.
+  for (std::size_t size = 1000; size < 10'000; size += 50) {
+    bool written = false;
+    const auto write = [&]() -> Task<> {
+      co_await served->write_all(std::string(size, 'x'));
+      written = true;
+    };
+    asio::co_spawn(guest_loop, write(), asio::detached);
+    asio::post(guest_loop, [&] { asio::post(guest_loop, [&] { loop_.poll(); }); });
+    asio::co_spawn(guest_loop, read_to_end(*served, true), asio::detached);
+    go_on_until([&] { return written; });
+    ASSERT_TRUE(written) << size;
+  }
+  opened.reset();
+  client.reset();
+  go_on_until([] { return false; });
 }
 
 TEST_F(SshTest, LeavesTheLoopToOthersWhateverIsReadyOrBroken) {

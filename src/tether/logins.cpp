@@ -9,6 +9,8 @@ namespace berth::tether {
 namespace {
 
 constexpr std::size_t kLoginsAtOnce = 64;
+/// As OpenSSH calls it (sftp(1), -s).
+constexpr std::string_view kSftpSubsystem = "sftp";
 
 /// What a client may set, as Debian's sshd_config has it (AcceptEnv).
 bool may_be_set(std::string_view variable) {
@@ -41,10 +43,12 @@ config::SessionConfig login_session(const config::SessionConfig& container,
 }
 
 Task<> Logins::serve(std::shared_ptr<link::ssh::Channel> channel, link::ssh::Request request) {
-  if (!request.subsystem.empty())
+  const bool is_sftp = request.subsystem == kSftpSubsystem;
+  if (!request.subsystem.empty() && !is_sftp)
     throw Error(Code::unsupported, "a login has no subsystem \"{}\"", request.subsystem);
   if (count_ >= kLoginsAtOnce) throw Error(Code::capacity, "{} logins are there already", kLoginsAtOnce);
   SessionSpec spec = source_.make_spec(new_id(), login_session(source_.container(), request));
+  spec.plan.sftp_server = is_sftp;
   spec.plan.shell_command = request.command;
   const auto session = std::make_shared<Session>(source_.surroundings, std::move(spec), 0);
   ++count_;

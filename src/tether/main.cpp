@@ -16,6 +16,7 @@
 #include "link/messages.hpp"
 #include "tether/os/boot.hpp"
 #include "tether/os/devices.hpp"
+#include "tether/sftp/server.hpp"
 #include "tether/tether.hpp"
 
 namespace {
@@ -51,7 +52,9 @@ Task<> serve() {
 
 }  // namespace
 
-int main() {
+int main(int count, char** words) {
+  if (count == 1 && words[0] == tether::sftp::kServerName)
+    return tether::sftp::serve(STDIN_FILENO, STDOUT_FILENO);
   if (::getpid() != 1) {
     std::fputs("berth-tether is the first process of a pod's machine and cannot be run by hand\n", stderr);
     return 2;

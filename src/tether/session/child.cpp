@@ -27,6 +27,7 @@
 #include "tether/session/seccomp.hpp"
 #include "tether/session/terminal.hpp"
 #include "tether/session/user_database.hpp"
+#include "tether/sftp/protocol.hpp"
 
 namespace berth::tether {
 namespace {
@@ -139,6 +140,16 @@ std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
   return pointers;
 }
 
+/// The file that the tether runs, by a descriptor as containers do not have it.
+[[noreturn]] void execute_own_program(int program, std::string_view name,
+                                      const std::vector<std::string>& environment) {
+  const std::vector<std::string> words{std::string(name)};
+  const std::vector<char*> arguments = pointers_to(words);
+  const std::vector<char*> variables = pointers_to(environment);
+  ::syscall(SYS_execveat, program, "", arguments.data(), variables.data(), AT_EMPTY_PATH);
+  throw errno_error(fmt::format("run {}", name));
+}
+
 [[noreturn]] void execute(const ProcessPlan& plan, const std::string& file,
                           const std::vector<std::string>& environment) {
   const std::vector<char*> arguments = pointers_to(plan.arguments);
@@ -162,7 +173,8 @@ ProcessPlan through_shell(ProcessPlan plan, const User& user) {
 }
 
 /// From inside the container's root to the program.
-[[noreturn]] void become_program(ProcessPlan plan, const ChildDescriptors& descriptors, bool first) {
+[[noreturn]] void become_program(ProcessPlan plan, const ChildDescriptors& descriptors, int own_program,
+                                 bool first) {
   open_standard_streams(plan, descriptors, first);
   check(::close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC), "close_range");
   User user = resolve_user(plan.user, plan.group);
@@ -174,9 +186,11 @@ ProcessPlan through_shell(ProcessPlan plan, const User& user) {
   if (first && plan.read_only_root) make_root_read_only();
   set_resource_limits(plan.limits);
   drop_privileges(plan, user);
-  const std::string file = find_program_file(plan.program, find_variable(environment, "PATH"));
+  const std::string file =
+      plan.sftp_server ? "" : find_program_file(plan.program, find_variable(environment, "PATH"));
   if (plan.wait_for_go) wait_for_go(descriptors.channel);
   if (first && plan.init) fork_below_init(plan.terminal);
+  if (plan.sftp_server) execute_own_program(own_program, sftp::kServerName, environment);
   execute(plan, file, environment);
 }
 
@@ -185,8 +199,9 @@ template <typename Enter>
                             Enter enter) {
   try {
     reset_process_state(plan.oom_score_adj);
+    const UniqueFd own_program = open_file("/proc/self/exe", O_PATH);
     enter();
-    become_program(plan, descriptors, first);
+    become_program(plan, descriptors, own_program.get(), first);
   } catch (const std::exception& failure) {
     std::string packet = child_message::failed + describe_launch_failure(failure);
     packet.resize(std::min(packet.size(), kChildMessageLimit));

@@ -36,6 +36,7 @@ struct ProcessPlan {
   std::vector<std::string> arguments;  ///< argv, its first word included
   /// Instead of both: what the user's shell runs; empty for a login shell (sshd(8), LOGIN PROCESS).
   std::optional<std::string> shell_command;
+  bool sftp_server = false;  ///< instead of all these: our own program as an SFTP server
   std::vector<std::string> environment;
   std::string directory;  ///< empty: "/"
   std::string user;       ///< see resolve_user

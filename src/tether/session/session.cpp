@@ -264,12 +264,18 @@ Task<> Session::feed(std::shared_ptr<link::ssh::Channel> channel, std::shared_pt
   const auto self = shared_from_this();
   while (status_.started.empty() && !status_.ended) co_await changed_.wait();
   std::string chunk(kInputChunk, '\0');
-  while (!status_.ended) {
-    const std::size_t n = co_await channel->read_some(chunk.data(), chunk.size());
-    if (n == 0) break;
-    co_await write_input({chunk.data(), n});
+  std::exception_ptr failure;
+  try {
+    while (!status_.ended) {
+      const std::size_t n = co_await channel->read_some(chunk.data(), chunk.size());
+      if (n == 0) break;
+      co_await write_input({chunk.data(), n});
+    }
+  } catch (...) {
+    failure = std::current_exception();
   }
   if (*input_ends) co_await end_input();
+  if (failure) std::rethrow_exception(failure);
 }
 
 Task<> Session::write_input(std::string_view bytes) {
