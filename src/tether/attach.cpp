@@ -6,6 +6,7 @@
 #include "base/io.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "link/archive.hpp"
 #include "link/resync.hpp"
 #include "link/ssh.hpp"
 #include "tether/os/devices.hpp"
@@ -23,6 +24,10 @@ std::string variable(const link::ssh::Request& request, std::string_view name) {
 
 Task<> serve_channel(std::shared_ptr<link::ssh::Channel> channel, link::ssh::Request request,
                      AttachSource source) {
+  if (request.subsystem == link::archive::kSubsystem) {
+    co_await source.archives->serve(std::move(channel), std::move(request));
+    co_return;
+  }
   if (request.subsystem != link::ssh::kAttachSubsystem) {
     throw Error(Code::unsupported, "the tether has no SSH subsystem \"{}\"", request.subsystem);
   }

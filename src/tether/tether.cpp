@@ -62,6 +62,8 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
       memory_for_containers_(os::memory_for_containers()),
       network_(devices),
       root_(devices),
+      archives_(std::make_shared<ArchiveService>(
+          executor, [this](const std::string& container) { return copy_place(container); })),
       report_changed_(executor),
       restarts_changed_(executor) {
   Cgroup::prepare_hierarchy(os::kCgroupHierarchy, cgroup_folder());
@@ -432,6 +434,7 @@ Task<> Tether::shut_down() {
       log::warning("{}", error.what());
     }
   }
+  co_await archives_->end_all(kKillLimit);
   co_await wait_reported(kKillLimit);
   try {
     root_.unmount();
@@ -450,10 +453,26 @@ Task<> Tether::end_link() {
   control_.close();
 }
 
+CopyPlace Tether::copy_place(const std::string& container) const {
+  const auto configured = config_.sessions.find(container);
+  if (configured == config_.sessions.end())
+    throw Error(Code::not_found, "there is no container {}", container);
+  const auto entry = sessions_.find(container);
+  CopyPlace place;
+  if (entry != sessions_.end() && entry->second.session && entry->second.status.running() &&
+      entry->second.session->pidfd() >= 0) {
+    place.container = duplicate(entry->second.session->pidfd());
+  } else {
+    place.root = root_.path();
+    place.read_only = configured->second.read_only_root;
+  }
+  return place;
+}
+
 void Tether::start_attach_server() {
   if (!attach_port_ || config_.key.data.empty()) return;
   const AttachSource source{[this] { return config_.key.data; }, [this] { return config_.authorized_keys; },
-                            [this](const std::string& id) { return session(id); }};
+                            [this](const std::string& id) { return session(id); }, archives_};
   attach_server_ = std::make_shared<AttachServer>(executor_, std::move(attach_port_), source);
   spawn_detached(executor_, "attach", attach_server_->run());
 }

@@ -79,6 +79,7 @@ class Tether {
   Task<> wait_reported(Milliseconds limit);
 
   Task<> end_link();
+  CopyPlace copy_place(const std::string& container) const;
 
   void start_attach_server();
 
@@ -103,6 +104,7 @@ class Tether {
   os::ContainerRoot root_;
 
   std::map<std::string, Entry> sessions_;
+  std::shared_ptr<ArchiveService> archives_;
 
   extraconfig::Pairs reported_;
   bool report_pending_ = false;
