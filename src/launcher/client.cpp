@@ -129,6 +129,18 @@ FrameStream Client::open_stream_on(UniqueFd connection, const std::string& targe
   return exchange.release();
 }
 
+UniqueFd Client::hold_files_on(UniqueFd connection) {
+  constexpr std::chrono::seconds kLimit{300};
+  Exchange exchange(std::move(connection), kLimit);
+  exchange.send("/v1/files", "{}", false);
+  exchange.receive();
+  return std::move(exchange.release().stream);
+}
+
+UniqueFd Client::hold_files() {
+  return hold_files_on(connect());
+}
+
 std::string Client::request(const std::string& target, std::chrono::seconds limit, const std::string& body) {
   return request_on(connect(), target, limit, body);
 }

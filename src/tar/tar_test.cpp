@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/io.hpp"
+#include "tar/decompress.hpp"
 #include "tar/pack.hpp"
 #include "tar/test_archives.hpp"
 #include "tar/unpack.hpp"
@@ -298,6 +299,25 @@ TEST_F(Tar, LeavesOutSocketsAndTheKernelsFileSystems) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), Code::unsupported);
   }
+}
+
+TEST_F(Tar, DecompressesWhatIsCompressed) {
+  const auto decompressed = [](std::string_view bytes) {
+    std::string result;
+    const Source source = [&bytes] {
+      const std::string_view piece = bytes.substr(0, 10);
+      bytes.remove_prefix(piece.size());
+      return piece;
+    };
+    decompress(source, [&](std::string_view piece) { result += piece; });
+    return result;
+  };
+  const std::string gzip("\x1f\x8b\x08\0\0\0\0\0\x02\xff\xcb\x48\xcd\xc9\xc9\x07\0\x86\xa6\x10\x36\5\0\0\0",
+                         25);
+  EXPECT_EQ(decompressed(gzip), "hello");
+  EXPECT_EQ(decompressed("not compressed"), "not compressed");
+  EXPECT_EQ(decompressed(""), "");
+  EXPECT_THROW(decompressed(std::string_view(gzip).substr(0, 15)), Error);
 }
 
 TEST_F(Tar, AFailingEndIsSeen) {

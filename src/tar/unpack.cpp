@@ -5,12 +5,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <exception>
-#include <memory>
 #include <unordered_set>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "tar/archive_reader.hpp"
 #include "tar/byte_locale.hpp"
 
 namespace berth::tar {
@@ -20,33 +19,6 @@ namespace {
 constexpr std::size_t kNameLimit = 4096;
 /// Links of one archive; each is remembered.
 constexpr std::size_t kLinkLimit = 1'000'000;
-
-using Reader = std::unique_ptr<archive, decltype(&archive_read_free)>;
-
-/// Feeds libarchive; an exception waits here until the C frames are left.
-struct Feed {
-  const Source& source;
-  std::exception_ptr failure;
-
-  static la_ssize_t read(archive* reader, void* self, const void** buffer) {
-    auto& feed = *static_cast<Feed*>(self);
-    try {
-      const std::string_view piece = feed.source();
-      *buffer = piece.data();
-      return static_cast<la_ssize_t>(piece.size());
-    } catch (...) {
-      feed.failure = std::current_exception();
-      archive_set_error(reader, EIO, "cannot read the archive");
-      return ARCHIVE_FATAL;
-    }
-  }
-
-  [[noreturn]] void fail(archive* reader) const {
-    if (failure) std::rethrow_exception(failure);
-    const char* text = archive_error_string(reader);
-    throw Error(Code::corrupt, "the tar archive is damaged: {}", printable(text ? text : "unknown", 300));
-  }
-};
 
 class Unpacking {
  public:
@@ -141,17 +113,17 @@ void Unpacking::apply(archive_entry* entry, const DataSource& data) {
   if (link == nullptr && archive_entry_filetype(entry) == AE_IFLNK) remember_link(path);
 }
 
-void apply_entries(archive* reader, const Feed& feed, Unpacking& unpacking) {
+void apply_entries(ArchiveReader& reader, Unpacking& unpacking) {
   archive_entry* entry = nullptr;
   const DataSource data = [&](const void*& bytes, std::size_t& size, std::int64_t& offset) {
-    const int step = archive_read_data_block(reader, &bytes, &size, &offset);
-    if (step != ARCHIVE_OK && step != ARCHIVE_EOF) feed.fail(reader);
+    const int step = archive_read_data_block(reader.get(), &bytes, &size, &offset);
+    if (step != ARCHIVE_OK && step != ARCHIVE_EOF) reader.fail();
     return step == ARCHIVE_OK;
   };
   while (true) {
-    const int result = archive_read_next_header(reader, &entry);
+    const int result = archive_read_next_header(reader.get(), &entry);
     if (result == ARCHIVE_EOF) return;
-    if (result < ARCHIVE_WARN) feed.fail(reader);
+    if (result < ARCHIVE_WARN) reader.fail();
     const char* name = archive_entry_pathname(entry);
     try {
       unpacking.apply(entry, data);
@@ -166,14 +138,12 @@ void apply_entries(archive* reader, const Feed& feed, Unpacking& unpacking) {
 
 std::vector<std::string> unpack(const Source& source, ConfinedRoot root, const UnpackRules& rules) {
   const ByteLocale locale;
-  Feed feed{source, {}};
-  const Reader reader(archive_read_new(), &archive_read_free);
+  ArchiveReader reader(source);
   archive_read_support_format_tar(reader.get());
   archive_read_support_format_empty(reader.get());
-  if (archive_read_open(reader.get(), &feed, nullptr, &Feed::read, nullptr) != ARCHIVE_OK)
-    feed.fail(reader.get());
+  reader.open();
   Unpacking unpacking(std::move(root), rules);
-  apply_entries(reader.get(), feed, unpacking);
+  apply_entries(reader, unpacking);
   unpacking.finish();
   while (!source().empty()) {
   }
