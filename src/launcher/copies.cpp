@@ -85,7 +85,7 @@ Task<> Launcher::copy(std::shared_ptr<Subscriber> client, CopyRequest request) {
                       std::shared_ptr<link::ssh::Channel> to) -> Task<> {
                      co_await self->forward_copy_input(std::move(from), std::move(to));
                    }(this, client, channel));
-    co_await forward_copy(client, channel);
+    co_await forward_copy(client, channel, request.verb);
   } catch (const Error& error) {
     client->finish(encode_error(exit_ ? error_of_end() : error));
   }
@@ -119,10 +119,14 @@ Task<> Launcher::forward_copy_input(std::shared_ptr<Subscriber> client,
 }
 
 /// The guest's bytes to the client, and how it ended.
-Task<> Launcher::forward_copy(std::shared_ptr<Subscriber> client,
-                              std::shared_ptr<link::ssh::Channel> channel) {
+Task<> Launcher::forward_copy(std::shared_ptr<Subscriber> client, std::shared_ptr<link::ssh::Channel> channel,
+                              link::archive::Verb verb) {
   std::string buffer(kCopySize, '\0');
+  std::size_t size = 0;
   while (const std::size_t n = co_await channel->read_some(buffer.data(), buffer.size())) {
+    size += n;
+    if (verb != link::archive::Verb::read && size > link::archive::kAnswerLimit)
+      throw Error(Code::corrupt, "the guest answers with more than was asked for");
     client->send_output(FrameKind::standard_output, std::string_view(buffer).substr(0, n));
     if (client->overfull()) co_await client->wait_room();
   }

@@ -140,7 +140,8 @@ class Launcher {
   void require_files() const;
   Error error_of_end() const;
   Task<> forward_copy_input(std::shared_ptr<Subscriber> client, std::shared_ptr<link::ssh::Channel> channel);
-  Task<> forward_copy(std::shared_ptr<Subscriber> client, std::shared_ptr<link::ssh::Channel> channel);
+  Task<> forward_copy(std::shared_ptr<Subscriber> client, std::shared_ptr<link::ssh::Channel> channel,
+                      link::archive::Verb verb);
   void require_running() const;
   Error restarting_error() const;
   std::int32_t stop_signal() const;

@@ -30,7 +30,11 @@ constexpr std::array<Device, 11> kHarmlessDevices{
 /// Beyond it directories keep the time at which they were made.
 constexpr std::size_t kDirectoryTimes = 1'000'000;
 
-enum Warning : unsigned { kNoOwners = 1, kNoDevices = 2, kNoAttributes = 4, kNoTimes = 8 };
+/// Kinds of warnings, each said once.
+constexpr unsigned kNoOwners = 1;
+constexpr unsigned kNoDevices = 2;
+constexpr unsigned kNoAttributes = 4;
+constexpr unsigned kNoTimes = 8;
 
 timespec time_of(archive_entry* entry) {
   if (!archive_entry_mtime_is_set(entry)) return {0, 0};
