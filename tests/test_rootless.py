@@ -55,6 +55,26 @@ def user_berth(ordinary_user, base, busybox_layout):
     wait_until(lambda: not berth.processes(), "the launcher has ended")
 
 
+def test_copies(user_berth, ordinary_user):
+    """What comes out belongs to the user, with -a too; what goes in, to the container's root."""
+    home = user_berth.root.parent.parent
+    name = unique_name()
+    user_berth.ok("create", "--name", name, IMAGE, "stat", "-c", "%u:%g %s", "/etc/given", "/etc/owned")
+    given = home / "given"
+    given.write_text("given")
+    given.chmod(0o644)
+    user_berth.ok("cp", given, f"{name}:/etc")
+    user_berth.ok("cp", "-a", given, f"{name}:/etc/owned")
+    for options, target in (((), home / "data" / "out"), (("-a",), home / "data" / "kept")):
+        user_berth.ok("cp", *options, f"{name}:/etc/given", target)
+        assert (target.stat().st_uid, target.read_text()) == (ordinary_user.pw_uid, "given")
+        target.unlink()
+    out = user_berth.ok("start", "-a", name)
+    assert out == f"0:0 5\n{given.stat().st_uid}:{given.stat().st_gid} 5"
+    user_berth.ok("rm", name)
+    given.unlink()
+
+
 def test_run(user_berth):
     result = user_berth("run", "--rm", "-i", IMAGE, "sh", "-c", "cat; id -u; exit 5", input=b"input ")
     assert (result.status, result.out) == (5, "input 0\n")

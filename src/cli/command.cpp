@@ -16,6 +16,7 @@ constexpr Command kCommands[] = {
     {"ps", "List containers", command::ps},
     {"logs", "Show a container's output", command::logs},
     {"attach", "Connect the terminal with a running container", command::attach},
+    {"cp", "Copy files between a container and this machine", command::cp},
     {"create", "Make a container without starting it", command::create, 125},
     {"start", "Start containers", command::start},
     {"stop", "Stop containers", command::stop},

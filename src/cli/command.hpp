@@ -24,6 +24,7 @@ namespace command {
 
 int attach(Context&, const Arguments&);
 int config(Context&, const Arguments&);
+int cp(Context&, const Arguments&);
 int create(Context&, const Arguments&);
 int doctor(Context&, const Arguments&);
 int exec(Context&, const Arguments&);

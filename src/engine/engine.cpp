@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <set>
+#include <thread>
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
@@ -144,7 +145,7 @@ record::Pod Engine::create(const CreateOptions& options) {
   return pod;
 }
 
-UniqueFd Engine::launch(record::Pod& pod) {
+launcher::Launcher::Settings Engine::launcher_settings(const record::Pod& pod) {
   const hypervisor::QemuHypervisor qemu_is_there;
   const auto [choice, was_known] = choose_accelerator(state_->paths, pod);
   const bool is_news = !was_known || explain_accelerator;
@@ -154,17 +155,65 @@ UniqueFd Engine::launch(record::Pod& pod) {
   settings.id = pod.id();
   settings.accelerator = choice.accelerator;
   settings.image = image::rootfs(*state_->images, state_->images->get(pod.host.image_id));
+  return settings;
+}
 
+UniqueFd Engine::launch(record::Pod& pod) {
+  const launcher::Launcher::Settings settings = launcher_settings(pod);
   FileLock lock = state_->lock(pod);
   const std::optional<record::Pod> now = state_->records->find(pod.id());
   if (!now) throw Error(Code::not_found, "no such container: {}", pod.name());
   pod = *now;
   if (is_active(pod.host.status))
     throw Error(Code::wrong_state, "container {} is running already", pod.name());
+  launcher::end_left_machine(pod);
   check_memory(pod.host.memory_bytes);
   state_->records->check_ports(pod.id(), pod.host.ports);
   check_ports_free(pod.host.ports);
   return launcher::start_launcher(settings, std::move(lock));
+}
+
+/// The first connection of a launcher for copies; nothing when somebody else is at work on the container.
+std::optional<UniqueFd> Engine::launch_for_files(const record::Pod& pod) {
+  launcher::Launcher::Settings settings = launcher_settings(pod);
+  settings.files_only = true;
+  std::optional<FileLock> lock = FileLock::try_acquire(state_->paths.pod_lock(pod.id()));
+  if (!lock) return std::nullopt;
+  const std::optional<record::Pod> now = state_->records->find(pod.id());
+  if (!now) {
+    lock->remove_file();
+    throw Error(Code::not_found, "no such container: {}", pod.name());
+  }
+  if (is_active(now->host.status) || state_->records->intent(pod.id()) != record::Intent::none)
+    return std::nullopt;
+  launcher::end_left_machine(*now);
+  check_memory(now->host.memory_bytes);
+  return launcher::start_launcher(settings, std::move(*lock));
+}
+
+ContainerFiles Engine::files(std::string_view name) {
+  constexpr std::chrono::milliseconds kPause{20};
+  const auto deadline = std::chrono::steady_clock::now() + kLockLimit;
+  while (true) {
+    const record::Pod pod = state_->touch(name);
+    try {
+      return {std::make_unique<launcher::Client>(state_->client(pod)), state_->client(pod).hold_files()};
+    } catch (const Error& error) {
+      if (error.code() != Code::unavailable) throw;
+    }
+    // It has no launcher, or one that ends.
+    if (!is_active(pod.host.status)) {
+      if (std::optional<UniqueFd> connection = launch_for_files(pod)) {
+        return {std::make_unique<launcher::Client>(state_->client(pod)),
+                launcher::Client::hold_files_on(std::move(*connection))};
+      }
+    }
+    if (std::chrono::steady_clock::now() >= deadline)
+      throw Error(Code::busy, "container {} is busy: it is being started, stopped or removed; try again",
+                  pod.name());
+    // flock(2) has no form with a time limit.
+    std::this_thread::sleep_for(kPause);
+  }
 }
 
 /// A container that `run` made and that could not even be launched goes away with the failure.

@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "base/unique_fd.hpp"
+#include "engine/files.hpp"
 #include "engine/paths.hpp"
 #include "launcher/interaction.hpp"
+#include "launcher/launcher.hpp"
 #include "launcher/log_file.hpp"
 #include "link/messages.hpp"
 #include "record/store.hpp"
@@ -150,11 +152,16 @@ class Engine {
   record::Pod get(std::string_view name);
   std::vector<record::Pod> list();
   Usage usage(std::string_view name);
+  /// Its files, to be copied. One that does not run gets a machine for that and stays what it is; meanwhile
+  /// it can be neither started nor removed. Throws busy when somebody else is at work on it.
+  ContainerFiles files(std::string_view name);
   launcher::LogReader logs(std::string_view name, const launcher::LogQuery& query);
 
  private:
   struct State;
+  launcher::Launcher::Settings launcher_settings(const record::Pod& pod);
   UniqueFd launch(record::Pod& pod);
+  std::optional<UniqueFd> launch_for_files(const record::Pod& pod);
   template <typename Start>
   auto launch_or_remove(record::Pod& pod, Start start);
   std::unique_ptr<State> state_;

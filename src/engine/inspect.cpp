@@ -87,7 +87,7 @@ json::object state_of(const record::Pod& pod) {
           {"Restarting", restarting},
           {"OOMKilled", host.oom_killed},
           {"Dead", false},
-          {"Pid", host.machine.pid},
+          {"Pid", is_running(pod) ? host.machine.pid : 0},
           {"ExitCode", host.exit_code},
           {"Error", host.error},
           {"StartedAt", time_or_never(host.started)},

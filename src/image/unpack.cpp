@@ -3,7 +3,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
-#include <locale.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -13,26 +12,10 @@
 #include "base/text.hpp"
 #include "image/layer_stream.hpp"
 #include "image/layer_tree.hpp"
+#include "tar/byte_locale.hpp"
 
 namespace berth::image {
 namespace {
-
-/// Names are bytes. In any other locale libarchive converts and normalises the names of PAX headers; in "C"
-/// the conversion fails (a warning) and leaves them as they are.
-class ByteLocale {
- public:
-  ByteLocale() : locale_(::newlocale(LC_ALL_MASK, "C", nullptr)), previous_(::uselocale(locale_)) {}
-  ByteLocale(const ByteLocale&) = delete;
-  ByteLocale& operator=(const ByteLocale&) = delete;
-  ~ByteLocale() {
-    ::uselocale(previous_);
-    ::freelocale(locale_);
-  }
-
- private:
-  locale_t locale_;
-  locale_t previous_;
-};
 
 using Reader = std::unique_ptr<archive, decltype(&archive_read_free)>;
 
@@ -90,7 +73,7 @@ void apply_entries(Reader& reader, Feed& feed, LayerTree& tree) {
 }
 
 void apply_layer(LayerTree& tree, int fd, std::uint64_t limit, const std::string& diff_id) {
-  const ByteLocale locale;
+  const tar::ByteLocale locale;
   Feed feed{LayerStream(fd), limit, {}};
   Reader reader(archive_read_new(), &archive_read_free);
   archive_read_support_format_tar(reader.get());

@@ -40,6 +40,10 @@ bool was_active(record::Status status) {
 
 }  // namespace
 
+void end_left_machine(const record::Pod& pod) {
+  end_machine(pod.host.machine);
+}
+
 std::uint64_t process_start_ticks(std::int32_t pid) {
   constexpr std::size_t kStartTimeAfterName = 19;  // field 22, counted from the one behind the name
   const auto stat = find_file("/proc/" + std::to_string(pid) + "/stat");

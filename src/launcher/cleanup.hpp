@@ -13,6 +13,10 @@ namespace berth::launcher {
 /// file. The caller holds the pod's lock; cut off anywhere, it can be called again.
 void remove_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock);
 
+/// Ends the machine that a launcher may have left which was killed while it made copies of a container that
+/// does not run. The caller holds the pod's lock.
+void end_left_machine(const record::Pod& pod);
+
 /// Makes a record true again whose launcher is gone, or whose creation or removal was cut off. The caller
 /// holds the pod's lock. Returns false when the pod is removed by that.
 bool recover_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock,

@@ -136,6 +136,18 @@ UpgradedStream Client::open_stream_on(UniqueFd connection, const std::string& ta
   return upgrade(std::move(connection), target, body, kUpgrade);
 }
 
+UniqueFd Client::hold_files_on(UniqueFd connection) {
+  constexpr std::chrono::seconds kLimit{300};
+  Exchange exchange(std::move(connection), kLimit);
+  exchange.send("/v1/files", "{}");
+  exchange.receive();
+  return std::move(exchange.release().stream);
+}
+
+UniqueFd Client::hold_files() {
+  return hold_files_on(connect());
+}
+
 std::string Client::request(const std::string& target, std::chrono::seconds limit, const std::string& body) {
   return request_on(connect(), target, limit, body);
 }

@@ -29,6 +29,11 @@ class Client {
   /// A connection into the pod that carries plain bytes.
   UpgradedStream open_bytes(const std::string& target);
 
+  /// Waits until copies can be made; while the connection that it returns is open, they can. Throws
+  /// unavailable when there is no launcher or it is about to end.
+  UniqueFd hold_files();
+  static UniqueFd hold_files_on(UniqueFd connection);
+
   /// As request and open_stream, on a connection that exists.
   static std::string request_on(UniqueFd connection, const std::string& target, std::chrono::seconds limit,
                                 const std::string& body = "{}");

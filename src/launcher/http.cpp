@@ -2,6 +2,8 @@
 
 #include <boost/json.hpp>
 
+#include "describe/text.hpp"
+
 namespace berth::launcher {
 namespace {
 
@@ -111,6 +113,26 @@ ExecRequest parse_exec(std::string_view body) {
   request.columns = size_in(object, "columns");
   request.rows = size_in(object, "rows");
   if (request.command.empty()) throw Error(Code::invalid_argument, "an exec needs a command");
+  return request;
+}
+
+std::string format_copy(const CopyRequest& request) {
+  std::string path;
+  describe::append_base64(request.path, path);
+  return json::serialize(json::object{{"verb", link::archive::to_string(request.verb)},
+                                      {"path", path},
+                                      {"keep_owners", request.keep_owners}});
+}
+
+CopyRequest parse_copy(std::string_view body) {
+  const json::object object = parse_object(body);
+  CopyRequest request;
+  request.verb = link::archive::verb_from_string(text_in(object, "verb"));
+  std::optional<std::string> path = describe::read_base64(text_in(object, "path"));
+  if (!path || path->size() > link::archive::kPathLimit || path->find('\0') != std::string::npos)
+    throw Error(Code::invalid_argument, "this cannot be the path of a copy");
+  request.path = std::move(*path);
+  request.keep_owners = flag_in(object, "keep_owners");
   return request;
 }
 

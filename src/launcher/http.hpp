@@ -24,6 +24,10 @@ std::string format_exec(const ExecRequest& request);
 /// Throws invalid-argument.
 ExecRequest parse_exec(std::string_view body);
 
+std::string format_copy(const CopyRequest& request);
+/// Throws invalid-argument.
+CopyRequest parse_copy(std::string_view body);
+
 /// A name below an open folder, short enough for a socket address however deep the folder is.
 std::string socket_path(int folder, const std::string& name);
 

@@ -23,6 +23,8 @@ constexpr Milliseconds kFirstClientLimit{10'000};
 constexpr Milliseconds kDrainLimit{10'000};
 constexpr Milliseconds kPowerOffLimit{15'000};
 constexpr Milliseconds kQuitLimit{5'000};
+/// Of a machine for copies: until what was copied is on the disk.
+constexpr Milliseconds kFilesPowerOffLimit{600'000};
 
 /// A guest that reports without end must not fill the host.
 constexpr std::size_t kGuestKeyLimit = 65'536;
@@ -43,8 +45,10 @@ Launcher::Launcher(asio::any_io_executor executor, hypervisor::Hypervisor& hyper
       lock_(std::move(lock)),
       settings_(std::move(settings)),
       pod_(records.get(settings_.id)),
-      log_(std::make_unique<LogWriter>(settings_.paths.pod(settings_.id), LogLimits{})),
-      changed_(executor_) {}
+      changed_(executor_) {
+  if (!settings_.files_only)
+    log_ = std::make_unique<LogWriter>(settings_.paths.pod(settings_.id), LogLimits{});
+}
 
 Launcher::~Launcher() = default;
 
@@ -52,6 +56,7 @@ Task<> Launcher::run() {
   try {
     co_await start_machine();
     co_await configure_guest();
+    if (settings_.files_only) co_await serve_files();
     while (!exit_) co_await changed_.wait();
   } catch (const Error& error) {
     fail(error);
@@ -65,17 +70,19 @@ Task<> Launcher::run() {
 }
 
 Task<> Launcher::start_machine() {
-  pod_ = records_.update(pod_.id(), [](record::Pod& pod) {
-    pod.host.status = record::Status::starting;
+  pod_ = records_.update(pod_.id(), [&](record::Pod& pod) {
     pod.host.launcher = identity_of(::getpid());
     pod.host.machine = {};
+    if (settings_.files_only) return;
+    pod.host.status = record::Status::starting;
     pod.host.error.clear();
     pod.host.exit_code = 0;
     pod.host.oom_killed = false;
   });
   const UniqueFd image = open_file(settings_.image, O_RDONLY);
   const UniqueFd scratch = open_file(settings_.paths.pod(pod_.id()) / "scratch.img", O_RDWR);
-  hypervisor::MachineSpec spec = machine_spec(pod_, settings_.accelerator);
+  hypervisor::MachineSpec spec = settings_.files_only ? files_machine_spec(pod_, settings_.accelerator)
+                                                      : machine_spec(pod_, settings_.accelerator);
   spec.kernel = settings_.kernel;
   spec.initramfs = settings_.initramfs;
   spec.disks = {{image.get(), true, kImageDisk}, {scratch.get(), false, kScratchDisk}};
@@ -139,7 +146,10 @@ Task<> Launcher::configure_guest() {
     if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) break;
   }
   guest_config_ = guest_config(pod_, guest_->keys(), clock_.now());
-  write_login_files();
+  if (settings_.files_only)
+    keep_files_only(guest_config_);
+  else
+    write_login_files();
   blamed = false;
   try {
     co_await send_config();
@@ -178,6 +188,7 @@ void Launcher::on_report(const extraconfig::Pairs& keys) {
   guest_keys_ = std::move(merged);
   guest_config_ = std::move(decoded);
   changed_.notify_all();
+  if (settings_.files_only) return;
 
   const config::SessionConfig& session = guest_config_.sessions.at(pod_.id());
   if (!started_ && session.started == "true") {
@@ -220,6 +231,7 @@ void Launcher::fail(const Error& error) {
 }
 
 void Launcher::on_output(link::OutputRecord&& record) {
+  if (settings_.files_only) return;
   if (record.kind == link::OutputKind::open) {
     output_sessions_.erase(record.session);
     if (record.payload == pod_.id()) output_sessions_.emplace(record.session, record.payload);
@@ -309,11 +321,11 @@ Task<> Launcher::drain_output() {
 
 Task<> Launcher::end_machine() {
   if (!machine_) co_return;
-  if (guest_ && exit_->error.empty() && !pod_.host.auto_remove) {
+  if (guest_ && exit_->error.empty() && (settings_.files_only || !pod_.host.auto_remove)) {
     try {
       link::Order order;
       order.verb = link::verb::power_off;
-      co_await guest_->order(order, kPowerOffLimit);
+      co_await guest_->order(order, settings_.files_only ? kFilesPowerOffLimit : kPowerOffLimit);
       co_await with_deadline(kQuitLimit, "power-off", [](hypervisor::Machine& machine) -> Task<> {
         co_await machine.wait_end();
       }(*machine_));
@@ -326,12 +338,16 @@ Task<> Launcher::end_machine() {
 }
 
 void Launcher::record_end() {
-  const bool remove = pod_.host.auto_remove || (!started_ && pod_.host.remove_unless_started);
+  const bool remove =
+      !settings_.files_only && (pod_.host.auto_remove || (!started_ && pod_.host.remove_unless_started));
   try {
     if (remove) {
       remove_pod(records_, settings_.paths, pod_.id(), *lock_);
     } else {
       pod_ = records_.update(pod_.id(), [&](record::Pod& pod) {
+        pod.host.launcher = {};
+        pod.host.machine = {};
+        if (settings_.files_only) return;
         guest_config_.execs.clear();
         if (!guest_config_.sessions.empty()) pod.executor.sessions = told_sessions();
         pod.host.status = started_ ? record::Status::exited : record::Status::created;
@@ -339,8 +355,6 @@ void Launcher::record_end() {
         pod.host.exit_code = exit_->code;
         pod.host.error = exit_->error;
         pod.host.oom_killed = exit_->oom_killed;
-        pod.host.launcher = {};
-        pod.host.machine = {};
       });
       remove_tree(settings_.paths.pod_runtime(pod_.id()));
     }

@@ -18,6 +18,7 @@
 #include "launcher/log_file.hpp"
 #include "launcher/paths.hpp"
 #include "launcher/subscriber.hpp"
+#include "link/archive.hpp"
 #include "record/store.hpp"
 
 namespace berth::launcher {
@@ -31,6 +32,12 @@ struct ExecRequest {
   bool open_stdin = false;
   std::int32_t columns = 0;
   std::int32_t rows = 0;
+};
+
+struct CopyRequest {
+  link::archive::Verb verb = link::archive::Verb::stat;
+  std::string path;
+  bool keep_owners = false;
 };
 
 struct UsageReport {
@@ -50,6 +57,9 @@ class Launcher {
     std::filesystem::path initramfs;
     std::filesystem::path image;  ///< the read-only root file system
     Milliseconds boot_limit{60'000};
+    /// The machine is there for copies of a container that does not run: its session is not started, nothing
+    /// of its state is recorded, and the machine ends with the last who needs it.
+    bool files_only = false;
   };
 
   /// Takes over the pod's lock. `records`, `hypervisor` and `clock` must outlive it.
@@ -79,6 +89,13 @@ class Launcher {
   Task<std::shared_ptr<link::ssh::Channel>> open_forward(std::uint16_t port);
   /// A connection to the SSH server that users log in to.
   Task<std::shared_ptr<link::ssh::Channel>> open_login();
+  /// Serves one copy until it ended and its client has everything.
+  Task<> copy(std::shared_ptr<Subscriber> client, CopyRequest request);
+  /// Between these, a machine for copies goes on.
+  void hold_files();
+  void release_files();
+  /// Returns once copies can be made; throws why not.
+  Task<> wait_files();
   Task<> stop(Milliseconds grace);
   Task<> kill(std::int32_t signal);
   Task<UsageReport> usage();
@@ -124,6 +141,12 @@ class Launcher {
   Task<Exit> exec_result(const std::string& id, const link::ssh::Channel& channel);
   Task<> forget_exec(const std::string& id);
   void write_login_files() const;
+  Task<> serve_files();
+  void require_files() const;
+  Error error_of_end() const;
+  Task<> forward_copy_input(std::shared_ptr<Subscriber> client, std::shared_ptr<link::ssh::Channel> channel);
+  Task<> forward_copy(std::shared_ptr<Subscriber> client, std::shared_ptr<link::ssh::Channel> channel,
+                      link::archive::Verb verb);
   void require_running() const;
   Error restarting_error() const;
   std::int32_t stop_signal() const;
@@ -139,8 +162,8 @@ class Launcher {
   std::unique_ptr<hypervisor::Machine> machine_;
   std::unique_ptr<Guest> guest_;
   config::ExecutorConfig guest_config_;  ///< the record's, with what only this start of the machine has
-  extraconfig::Pairs guest_keys_;  ///< its encoding as the guest has it: what was sent and what it reported
-  std::unique_ptr<LogWriter> log_;
+  extraconfig::Pairs guest_keys_;   ///< its encoding as the guest has it: what was sent and what it reported
+  std::unique_ptr<LogWriter> log_;  ///< none in a machine for copies
   std::list<std::shared_ptr<Subscriber>> clients_;  ///< of the main session
   /// Clients whose run of the main session has written all, with its number from 1 on.
   std::list<std::pair<std::int64_t, std::shared_ptr<Subscriber>>> leaving_;
@@ -157,6 +180,9 @@ class Launcher {
   bool output_held_ = false;
   bool regulating_ = false;
   bool log_failed_ = false;
+  bool files_ready_ = false;
+  std::size_t file_users_ = 0;
+  std::size_t copies_ = 0;
   std::optional<Exit> exit_;
   std::optional<Error> start_failure_;
 };

@@ -132,6 +132,7 @@ class LauncherTest : public testing::Test {
     settings.id = id_;
     settings.image = folder_.path() / "image";
     settings.boot_limit = boot_limit_;
+    settings.files_only = files_only_;
     launcher_ =
         std::make_unique<Launcher>(loop_.get_executor(), hypervisor_, *store_, clock_,
                                    FileLock::acquire(paths_.pod_lock(id_), kLimit, "the pod"), settings);
@@ -189,6 +190,7 @@ class LauncherTest : public testing::Test {
   std::function<Task<>(ScriptedTether&)> script_;
   bool silent_ = false;
   bool reading_ = true;
+  bool files_only_ = false;
   Milliseconds boot_limit_{20'000};
   std::unique_ptr<Launcher> launcher_;
   std::unique_ptr<Stream> client_;
@@ -216,6 +218,66 @@ TEST_F(LauncherTest, ARunGoesFromStartToARecordedEnd) {
   ASSERT_FALSE(tether_->orders.empty());
   EXPECT_EQ(tether_->orders.back().verb, link::verb::power_off);
   EXPECT_EQ(logged(), "hello\n");
+}
+
+TEST_F(LauncherTest, AMachineForCopiesLeavesTheRecordAndTheLogAsTheyAre) {
+  bool files_seen = false;
+  script_ = [&](ScriptedTether& tether) -> Task<> {
+    EXPECT_FALSE(tether.config_.sessions.at(id_).active);
+    EXPECT_FALSE(tether.config_.mounts.contains("hidden"));
+    // A guest that claims to run the container is not believed.
+    co_await tether.start_session();
+    co_await tether.write(link::OutputKind::standard_output, "forged\n");
+    co_await tether.end_session(1);
+    co_await launcher_->wait_files();
+    files_seen = true;
+    EXPECT_EQ(store_->get("test").host.status, record::Status::exited);
+    launcher_->release_files();
+  };
+  config::MountSpec hidden;
+  hidden.source.scheme = "tmpfs";
+  hidden.path = "/tmp";
+  pod_.executor.mounts["hidden"] = hidden;
+  pod_.host.status = record::Status::exited;
+  pod_.host.exit_code = 9;
+  pod_.host.started = 5;
+  pod_.host.finished = 6;
+  pod_.host.auto_remove = true;
+  files_only_ = true;
+  make_launcher();
+  launcher_->hold_files();
+  run();
+  EXPECT_TRUE(files_seen);
+  record::Pod pod = store_->get("test");
+  EXPECT_EQ(pod.host, pod_.host);
+  EXPECT_EQ(pod.executor.sessions, pod_.executor.sessions);
+  EXPECT_TRUE(FileLock::try_acquire(paths_.pod_lock(id_))) << "the lock is still held";
+  ASSERT_FALSE(tether_->orders.empty());
+  EXPECT_EQ(tether_->orders.back().verb, link::verb::power_off);
+  EXPECT_EQ(logged(), "");
+}
+
+TEST_F(LauncherTest, AMachineForCopiesThatBreaksDownSaysWhy) {
+  silent_ = true;
+  boot_limit_ = Milliseconds(100);
+  pod_.host.status = record::Status::exited;
+  files_only_ = true;
+  make_launcher();
+  launcher_->hold_files();
+  std::string reason;
+  const auto wait = [&]() -> Task<> {
+    try {
+      co_await launcher_->wait_files();
+    } catch (const Error& error) {
+      reason = error.what();
+    }
+    launcher_->release_files();
+  };
+  spawn_detached(loop_.get_executor(), "files", wait());
+  run();
+  EXPECT_NE(reason.find("did not answer"), std::string::npos) << reason;
+  EXPECT_EQ(store_->get("test").host.status, record::Status::exited);
+  EXPECT_EQ(store_->get("test").host.error, "");
 }
 
 TEST_F(LauncherTest, AClientLeavesWithItsRunAndTheSessionIsStartedAgain) {

@@ -65,6 +65,19 @@ config::ExecutorConfig guest_config(const record::Pod& pod, const GuestKeys& key
   return config;
 }
 
+hypervisor::MachineSpec files_machine_spec(const record::Pod& pod, hypervisor::Accelerator accelerator) {
+  hypervisor::MachineSpec spec = machine_spec(pod, accelerator);
+  spec.user_network = false;
+  spec.forwards.clear();
+  return spec;
+}
+
+void keep_files_only(config::ExecutorConfig& config) {
+  config.networks.clear();
+  std::erase_if(config.mounts, [](const auto& mount) { return mount.second.source.scheme == "tmpfs"; });
+  for (auto& [id, session] : config.sessions) session.active = false;
+}
+
 Exit exit_of(const config::SessionConfig& session) {
   constexpr std::int32_t kOwnFailure = 125;
   constexpr std::int32_t kNotExecutable = 126;

@@ -30,6 +30,11 @@ hypervisor::MachineSpec machine_spec(const record::Pod& pod, hypervisor::Acceler
 /// The configuration a guest starts with: the record's, with what is made anew for each start.
 config::ExecutorConfig guest_config(const record::Pod& pod, const GuestKeys& keys, Nanoseconds now);
 
+/// The same for a machine that is there for copies of files only: without network; no session starts, and
+/// what would hide the container's own files (tmpfs) is not mounted.
+hypervisor::MachineSpec files_machine_spec(const record::Pod& pod, hypervisor::Accelerator accelerator);
+void keep_files_only(config::ExecutorConfig& config);
+
 /// Docker's exit status for a session that ended or could not start, from what the guest reported.
 Exit exit_of(const config::SessionConfig& session);
 

@@ -100,6 +100,7 @@ struct Server::State : std::enable_shared_from_this<State> {
   Task<Response> respond(const Request& request);
   Task<> upgrade_to_bytes(Socket socket, std::string early, const Request& request);
   Task<std::shared_ptr<link::ssh::Channel>> open_tunnel(const std::string& target);
+  Task<> hold_files(Socket socket, const Request& request, bool is_first);
   Task<> upgrade(Socket socket, std::string early, const Request& request, bool is_first);
 
   asio::any_io_executor executor;
@@ -195,6 +196,10 @@ Task<> Server::State::serve(UniqueFd client, bool is_first) {
     co_await upgrade(std::move(socket), text_of(buffer), request, is_first);
     co_return;
   }
+  if (request.target() == "/v1/files") {
+    co_await hold_files(std::move(socket), request, is_first);
+    co_return;
+  }
   if (is_first) launcher.first_client_came();
   if (beast::iequals(request[http::field::upgrade], kUpgradeToBytes)) {
     co_await upgrade_to_bytes(std::move(socket), text_of(buffer), request);
@@ -205,15 +210,43 @@ Task<> Server::State::serve(UniqueFd client, bool is_first) {
   co_await http::async_write(socket, response, asio::redirect_error(asio::use_awaitable, ignored));
 }
 
+/// Answers once copies can be made, and keeps it so until the client closes.
+Task<> Server::State::hold_files(Socket socket, const Request& request, bool is_first) {
+  struct Hold {
+    explicit Hold(Launcher& of) : launcher(of) { launcher.hold_files(); }
+    ~Hold() { launcher.release_files(); }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+    Launcher& launcher;
+  };
+  const Hold hold(launcher);
+  if (is_first) launcher.first_client_came();
+  std::optional<Error> refusal;
+  try {
+    co_await launcher.wait_files();
+  } catch (const Error& error) {
+    refusal = error;
+  }
+  Response response = refusal ? refuse(request, *refusal) : answer(request, http::status::ok, "{}");
+  boost::system::error_code failure;
+  co_await http::async_write(socket, response, asio::redirect_error(asio::use_awaitable, failure));
+  if (refusal || failure) co_return;
+  char byte = 0;
+  co_await socket.async_read_some(asio::buffer(&byte, 1), asio::redirect_error(asio::use_awaitable, failure));
+}
+
 Task<> Server::State::upgrade(Socket socket, std::string early, const Request& request, bool is_first) {
   const std::string target(request.target());
   const bool is_exec = target.starts_with("/v1/exec");
   const bool is_attach = target.starts_with("/v1/attach");
+  const bool is_copy = target.starts_with("/v1/copy");
   std::optional<ExecRequest> exec;
+  std::optional<CopyRequest> copy;
   std::optional<Error> refusal;
   try {
     if (is_exec) exec = parse_exec(request.body());
-    if (!is_exec && !is_attach) throw Error(Code::not_found, "no such stream: {}", target);
+    if (is_copy) copy = parse_copy(request.body());
+    if (!is_exec && !is_attach && !is_copy) throw Error(Code::not_found, "no such stream: {}", target);
   } catch (const Error& error) {
     refusal = error;
   }
@@ -227,11 +260,14 @@ Task<> Server::State::upgrade(Socket socket, std::string early, const Request& r
   Response switching = switch_protocols(request, kUpgrade);
   co_await http::async_write(socket, switching, asio::redirect_error(asio::use_awaitable, ignored));
 
-  const bool lossless = is_exec || query_number(target, "lossless", 0) != 0;
+  const bool lossless = is_exec || is_copy || query_number(target, "lossless", 0) != 0;
   const auto client = std::make_shared<Subscriber>(executor, UniqueFd(socket.release()), std::move(early),
                                                    lossless ? SlowReader::wait : SlowReader::cut_off);
   if (is_exec) {
     co_await launcher.exec(client, std::move(*exec));
+  } else if (is_copy) {
+    if (is_first) launcher.first_client_came();
+    co_await launcher.copy(client, std::move(*copy));
   } else {
     // The first await inside puts the client on the list of readers, so the start may go on now.
     if (is_first) launcher.first_client_came();

@@ -12,6 +12,8 @@ namespace berth::launcher {
 namespace {
 
 constexpr std::string_view kBootLimit = "--boot-limit-ms=";
+constexpr std::string_view kFilesOnly = "--files-only=yes";
+constexpr std::string_view kWholeContainer = "--files-only=no";
 
 struct TextOption {
   std::string_view name;
@@ -33,6 +35,7 @@ std::vector<std::string> launch_arguments(const Launcher::Settings& settings) {
           "--image=" + settings.image.string(),
           "--accelerator=" + hypervisor_name(settings.accelerator),
           std::string(kBootLimit) + std::to_string(settings.boot_limit.count()),
+          settings.files_only ? std::string(kFilesOnly) : std::string(kWholeContainer),
           settings.id};
 }
 
@@ -58,6 +61,10 @@ LaunchArguments parse_launch_arguments(int argc, char** argv) {
           Milliseconds(parse_integer(word.substr(kBootLimit.size()), 1, 3'600'000, "the boot limit"));
       known = true;
     }
+    if (word == kFilesOnly || word == kWholeContainer) {
+      settings.files_only = word == kFilesOnly;
+      known = true;
+    }
     if (!known && word.starts_with("-")) throw Error(Code::invalid_argument, "unknown option {}", word);
     if (!known) settings.id = word;
   }
@@ -73,8 +80,10 @@ UniqueFd start_launcher(const Launcher::Settings& settings, FileLock lock) {
   remove_tree(runtime);
   make_directories(runtime, 0700);
   auto [client_end, launcher_end] = make_socket_pair();
+  // What the last run said stays, when this is not one.
+  const int fresh = settings.files_only ? 0 : O_TRUNC;
   const UniqueFd log =
-      open_file(settings.paths.pod(settings.id) / "launcher.log", O_WRONLY | O_CREAT | O_TRUNC | O_APPEND);
+      open_file(settings.paths.pod(settings.id) / "launcher.log", O_WRONLY | O_CREAT | O_APPEND | fresh);
   ProcessSpec spec;
   spec.program = settings.paths.launcher_program();
   spec.arguments = launch_arguments(settings);

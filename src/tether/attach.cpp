@@ -6,6 +6,7 @@
 #include "base/io.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "link/archive.hpp"
 #include "link/resync.hpp"
 #include "link/splice.hpp"
 #include "link/ssh.hpp"
@@ -36,6 +37,10 @@ Task<> serve_channel(std::shared_ptr<link::ssh::Channel> channel, link::ssh::Req
                      AttachSource source) {
   if (request.subsystem == link::ssh::kLoginSubsystem)
     co_return co_await serve_login(std::move(channel), std::move(source));
+  if (request.subsystem == link::archive::kSubsystem) {
+    co_await source.archives->serve(std::move(channel), std::move(request));
+    co_return;
+  }
   if (request.subsystem != link::ssh::kAttachSubsystem) {
     throw Error(Code::unsupported, "the tether has no SSH subsystem \"{}\"", request.subsystem);
   }

@@ -67,6 +67,8 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
                [this](const std::string& id, const config::SessionConfig& config) {
                  return make_session_spec(id, config);
                }}),
+      archives_(std::make_shared<ArchiveService>(
+          executor, [this](const std::string& container) { return copy_place(container); })),
       report_changed_(executor),
       restarts_changed_(executor) {
   Cgroup::prepare_hierarchy(os::kCgroupHierarchy, cgroup_folder());
@@ -437,6 +439,7 @@ Task<> Tether::shut_down() {
       log::warning("{}", error.what());
     }
   }
+  co_await archives_->end_all(kKillLimit);
   co_await wait_reported(kKillLimit);
   try {
     root_.unmount();
@@ -464,14 +467,32 @@ const config::SessionConfig& Tether::running_container() const {
   throw Error(Code::wrong_state, "no container of this pod is running");
 }
 
+CopyPlace Tether::copy_place(const std::string& container) const {
+  const auto configured = config_.sessions.find(container);
+  if (configured == config_.sessions.end())
+    throw Error(Code::not_found, "there is no container {}", container);
+  const auto entry = sessions_.find(container);
+  CopyPlace place;
+  if (entry != sessions_.end() && entry->second.session && entry->second.status.running() &&
+      entry->second.session->pidfd() >= 0) {
+    place.container = duplicate(entry->second.session->pidfd());
+  } else {
+    place.root = root_.path();
+    place.read_only = configured->second.read_only_root;
+  }
+  return place;
+}
+
 void Tether::start_attach_server() {
   if (!attach_port_ || config_.key.data.empty()) return;
-  const AttachSource source{[this] { return config_.key.data; }, [this] { return config_.authorized_keys; },
+  const AttachSource source{[this] { return config_.key.data; },
+                            [this] { return config_.authorized_keys; },
                             [this] { return config_.user_keys; },
                             [this](const std::string& id) { return session(id); },
                             [this](std::shared_ptr<link::ssh::Channel> channel, link::ssh::Request request) {
                               return logins_.serve(std::move(channel), std::move(request));
-                            }};
+                            },
+                            archives_};
   attach_server_ = std::make_shared<AttachServer>(executor_, std::move(attach_port_), source);
   spawn_detached(executor_, "attach", attach_server_->run());
 }

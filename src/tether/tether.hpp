@@ -80,6 +80,7 @@ class Tether {
   Task<> wait_reported(Milliseconds limit);
 
   Task<> end_link();
+  CopyPlace copy_place(const std::string& container) const;
 
   void start_attach_server();
   const config::SessionConfig& running_container() const;
@@ -106,6 +107,7 @@ class Tether {
 
   std::map<std::string, Entry> sessions_;
   Logins logins_;
+  std::shared_ptr<ArchiveService> archives_;
 
   extraconfig::Pairs reported_;
   bool report_pending_ = false;

@@ -1,4 +1,4 @@
-#include "image/confined_root.hpp"
+#include "tar/confined_root.hpp"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -13,17 +13,23 @@
 #include "base/io.hpp"
 #include "base/text.hpp"
 
-namespace berth::image {
+namespace berth::tar {
 namespace {
 
 /// Deepest folder: whoever walks the tree later holds a descriptor per level.
 constexpr std::ptrdiff_t kMaxDepth = 256;
+constexpr int kRenames = 64;
 
 int open_in_root(int root, const std::string& path, std::uint64_t flags) {
   open_how how{};
   how.flags = flags | O_CLOEXEC;
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  return static_cast<int>(::syscall(SYS_openat2, root, path.empty() ? "." : path.c_str(), &how, sizeof how));
+  const char* name = path.empty() ? "." : path.c_str();
+  int fd = -1;
+  // EAGAIN: something was renamed while ".." was looked up.
+  for (int attempt = 0; attempt < kRenames && fd < 0 && (attempt == 0 || errno == EAGAIN); ++attempt)
+    fd = static_cast<int>(::syscall(SYS_openat2, root, name, &how, sizeof how));
+  return fd;
 }
 
 /// The kernel's absolute path of an open folder bounds both its length and its depth, also of one reached by
@@ -62,10 +68,12 @@ UniqueFd make_folders(int root, const std::string& path) {
     if (errno != ENOENT) throw path_error("open the folder " + printable(part));
     check_depth(current.get(), root);
     const std::string name = part.substr(part.rfind('/') + 1);
-    // The mode must not depend on the caller's umask.
-    if (::mkdirat(current.get(), name.c_str(), 0755) != 0 ||
-        ::fchmodat(current.get(), name.c_str(), 0755, 0) != 0)
+    if (::mkdirat(current.get(), name.c_str(), 0755) != 0)
       throw path_error("make the folder " + printable(part));
+    const UniqueFd made(
+        ::openat(current.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    // The mode must not depend on the caller's umask.
+    if (!made || ::fchmod(made.get(), 0755) != 0) throw path_error("make the folder " + printable(part));
     current.reset(open_in_root(root, part, O_PATH | O_DIRECTORY));
     if (!current) throw path_error("open the folder " + printable(part));
   }
@@ -112,6 +120,12 @@ std::string clean_path(std::string_view path) {
 ConfinedRoot::ConfinedRoot(const std::filesystem::path& directory)
     : root_(open_file(directory, O_PATH | O_DIRECTORY | O_NOFOLLOW)) {}
 
+UniqueFd ConfinedRoot::open(const std::string& path, bool follow) const {
+  UniqueFd found(open_in_root(root_.get(), path, O_PATH | (follow ? 0 : O_NOFOLLOW)));
+  if (!found) throw errno_error("open /" + printable(path));
+  return found;
+}
+
 ConfinedRoot::Place ConfinedRoot::place(const std::string& path) {
   const std::string folder = folder_of(path);
   if (!cached_ || cached_path_ != folder) {
@@ -141,4 +155,4 @@ std::optional<UniqueFd> ConfinedRoot::find_directory(const std::string& path) co
   return UniqueFd(fd);
 }
 
-}  // namespace berth::image
+}  // namespace berth::tar

@@ -6,20 +6,24 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/error.hpp"
 #include "base/unique_fd.hpp"
 
-namespace berth::image {
+namespace berth::tar {
 
 /// A path of an archive without leading and doubled slashes and without "." parts; empty for the root itself.
 /// Throws corrupt for a ".." part, a NUL and parts longer than a file system takes.
 std::string clean_path(std::string_view path);
 
-/// A directory in which foreign paths are resolved so that no link, absolute path or ".." leads out of it.
+/// A directory in which foreign paths are resolved so that no link, absolute path or ".." leads out of it,
+/// whoever changes what is below it meanwhile.
 class ConfinedRoot {
  public:
   explicit ConfinedRoot(const std::filesystem::path& directory);
+  /// `directory` may be O_PATH.
+  explicit ConfinedRoot(UniqueFd directory) : root_(std::move(directory)) {}
 
   /// Where a name is or will be: its folder, resolved below the root, and its last part, which is never
   /// followed.
@@ -31,6 +35,10 @@ class ConfinedRoot {
   /// Links in the folder's path are followed inside the root; missing folders are made (0755). `path` is a
   /// clean, non-empty one. Throws corrupt.
   Place place(const std::string& path);
+
+  /// Whatever is at a clean path, O_PATH; `follow` says whether a link in its last part is. Throws as errno
+  /// has it: not-found, invalid-argument and so on.
+  UniqueFd open(const std::string& path, bool follow) const;
 
   /// A folder at a clean path, links followed inside the root. Throws corrupt when there is none.
   UniqueFd open_folder(const std::string& path) const;
@@ -54,4 +62,4 @@ class ConfinedRoot {
 /// as errno_error.
 Error path_error(std::string_view doing);
 
-}  // namespace berth::image
+}  // namespace berth::tar

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string_view>
+
+/// How archives come and go: piece by piece, so that none is ever held as a whole.
+namespace berth::tar {
+
+/// The next piece, valid until the next call; empty at the end. May throw.
+using Source = std::function<std::string_view()>;
+/// Takes a piece. May throw.
+using Sink = std::function<void(std::string_view)>;
+
+/// Largest piece that anybody here asks for or gives, in bytes.
+inline constexpr std::size_t kPieceSize = 64u << 10;
+
+}  // namespace berth::tar
