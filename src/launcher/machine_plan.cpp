@@ -35,8 +35,8 @@ hypervisor::MachineSpec machine_spec(const record::Pod& pod, hypervisor::Acceler
   spec.cpus = std::max(1u, static_cast<unsigned>(pod.host.cpus + 0.999));
   spec.memory_bytes = pod.host.memory_bytes;
   spec.accelerator = accelerator;
-  spec.user_network = pod.host.network == "user";
-  spec.mac = pod.host.mac;
+  if (pod.host.network == "user")
+    spec.network_cards.push_back({hypervisor::NetworkCard::Backend::user, pod.host.mac, -1});
   for (const record::PortBinding& binding : pod.host.ports) spec.forwards.push_back(forward_of(binding));
   spec.credentials = machine_credentials(pod);
   return spec;

@@ -133,8 +133,9 @@ Task<std::unique_ptr<Guest>> Guest::boot(const Options& options) {
   spec.initramfs = fixtures.initramfs();
   spec.disks.push_back({image_file.get(), true, "image"});
   if (options.scratch) spec.disks.push_back({scratch_file.get(), false, "scratch"});
-  spec.user_network = options.network;
-  if (options.network) spec.mac = kMac;
+  if (options.network)
+    spec.network_cards.push_back({hypervisor::NetworkCard::Backend::user, std::string(kMac), -1});
+  for (const auto& card : options.network_cards) spec.network_cards.push_back(card);
 
   hypervisor::QemuHypervisor qemu;
   std::unique_ptr<Guest> guest(new Guest(executor, co_await qemu.start(std::move(spec))));

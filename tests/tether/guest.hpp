@@ -55,7 +55,8 @@ class Guest {
  public:
   struct Options {
     bool scratch = true;
-    bool network = false;
+    bool network = false;  ///< a card with user networking
+    std::vector<hypervisor::NetworkCard> network_cards;
     std::filesystem::path scratch_image;  ///< empty: a fresh one
   };
 
