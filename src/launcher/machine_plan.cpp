@@ -50,6 +50,10 @@ config::ExecutorConfig guest_config(const record::Pod& pod, const link::ssh::Key
   config.time = now;
   config.entropy.data = random_bytes(kEntropyBytes);
   config.execs.clear();
+  for (auto& [name, endpoint] : config.networks) {
+    endpoint.assigned = {};
+    endpoint.network.assigned = {};
+  }
   for (auto& [id, session] : config.sessions) {
     session.active = true;
     session.started.clear();
