@@ -68,7 +68,10 @@ TEST(TetherNetwork, F14F15F16TrustLevelsLetThroughWhatTheySay) {
     config::IpRange pool;
     pool.first = IpAddress::parse("10.1.1.5");
     pool.last = IpAddress::parse("10.1.1.77");
-    endpoint.network.pools = {pool};
+    config::IpRange pool6;
+    pool6.first = IpAddress::parse("fd00::5");
+    pool6.last = IpAddress::parse("fd00::77");
+    endpoint.network.pools = {pool, pool6};
     guest.config.networks["a"] = endpoint;
     co_await guest.push();
     co_await guest.wait_started("main");
