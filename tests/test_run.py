@@ -191,6 +191,15 @@ def test_resolver_hosts_and_route(berth, box):
     assert "default via" in inside(berth, box, "ip route")
 
 
+def test_names_for_the_resolver(berth):
+    show = "cat /etc/hosts /etc/resolv.conf; echo 192.0.2.1 own >> /etc/hosts; tail -n 1 /etc/hosts"
+    out = berth("run", "--rm", "--add-host", "db:10.0.0.3", "--add-host", "host:host-gateway", "--dns", "9.9.9.9",
+                "--dns-search", "example.org", "--dns-option", "ndots:2", IMAGE, "sh", "-c", show).out
+    for line in ("10.0.0.3\tdb", "10.0.2.2\thost", "nameserver 9.9.9.9", "search example.org", "options ndots:2"):
+        assert line in out.splitlines()
+    assert out.count("nameserver") == 1 and out.endswith("192.0.2.1 own\n")
+
+
 def test_standard_devices(berth, box):
     assert inside(berth, box, "echo x > /dev/null; head -c 2 /dev/zero | od -An -tx1; ls /dev/fd /dev/pts | wc -l")
     assert inside(berth, box, "head -c 16 /dev/urandom | wc -c") == "16"

@@ -98,6 +98,10 @@ Nanoseconds SystemClock::now() const {
   return std::chrono::system_clock::now().time_since_epoch();
 }
 
+Nanoseconds MonotonicClock::now() const {
+  return std::chrono::steady_clock::now().time_since_epoch();
+}
+
 std::string format_time(Nanoseconds since_epoch) {
   const std::int64_t total = since_epoch.count();
   const std::int64_t fraction = ((total % kSecond) + kSecond) % kSecond;

@@ -13,11 +13,17 @@ using Nanoseconds = std::chrono::nanoseconds;
 class Clock {
  public:
   virtual ~Clock() = default;
-  /// Since 1970-01-01 UTC.
+  /// Since 1970-01-01 UTC, but for a MonotonicClock.
   virtual Nanoseconds now() const = 0;
 };
 
 class SystemClock final : public Clock {
+ public:
+  Nanoseconds now() const override;
+};
+
+/// Counts from the boot and is never set.
+class MonotonicClock final : public Clock {
  public:
   Nanoseconds now() const override;
 };

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 
@@ -12,6 +13,7 @@
 #include "cli/environment.hpp"
 #include "cli/image_pull.hpp"
 #include "cli/ports.hpp"
+#include "hypervisor/hypervisor.hpp"
 
 namespace berth::cli {
 namespace {
@@ -95,6 +97,14 @@ std::vector<std::string> read_ssh_keys(const std::string& path) {
   return keys;
 }
 
+/// It becomes a word of a line that blanks and '#' would break.
+void require_word(std::string_view option, std::string_view word) {
+  const bool fits = !word.empty() && word.size() <= 255 &&
+                    std::none_of(word.begin(), word.end(),
+                                 [](unsigned char c) { return c <= ' ' || c >= 0x7f || c == '#'; });
+  if (!fits) throw Error(Code::invalid_argument, "{} '{}' is not a name", option, printable(word));
+}
+
 /// The file of --cidfile: taken before the container is made, removed unless its id was written.
 class IdFile {
  public:
@@ -144,6 +154,11 @@ void declare(ContainerOptions& options, Parser& parser) {
       .value("-m,--memory", "SIZE", options.memory, "Memory of the container, such as 512m")
       .value("-h,--hostname", "NAME", options.hostname, "Host name in the container")
       .value("--network", "none|user", options.network, "Network (default user)")
+      .list("--add-host", "NAME:ADDRESS", options.add_hosts,
+            "Enter a host into /etc/hosts; 'host-gateway' is this host's address")
+      .list("--dns", "ADDRESS", options.dns, "Name server instead of the network's")
+      .list("--dns-search", "DOMAIN", options.dns_search, "Domain in which short names are looked up")
+      .list("--dns-option", "OPTION", options.dns_options, "Option of the resolver, such as ndots:2")
       .flag("--read-only", options.read_only, "Make the root file system read-only")
       .list("--tmpfs", "DIR[:OPTIONS]", options.tmpfs, "Mount a tmpfs")
       .flag("--init", options.init, "Run the command below an init that reaps and passes signals on")
@@ -169,6 +184,21 @@ std::pair<std::string, std::string> parse_tmpfs(std::string_view text) {
   return {std::string(path), std::string(colon == std::string_view::npos ? "" : text.substr(colon + 1))};
 }
 
+std::pair<std::string, std::string> parse_add_host(std::string_view text) {
+  const std::size_t end = text.find_first_of(":=");
+  const std::string name(text.substr(0, end));
+  std::string_view address = end == std::string_view::npos ? "" : text.substr(end + 1);
+  if (address == "host-gateway") address = hypervisor::UserNetwork::gateway;
+  if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+  require_word("--add-host", name);
+  try {
+    return {name, config::IpAddress::parse(address).to_string()};
+  } catch (const Error&) {
+    throw Error(Code::invalid_argument, "--add-host '{}': use NAME:ADDRESS with a numeric address",
+                printable(text));
+  }
+}
+
 engine::RestartPolicy parse_restart(std::string_view text) {
   constexpr std::int64_t kMostRetries = 1'000'000'000;
   const std::size_t colon = text.find(':');
@@ -182,6 +212,32 @@ engine::RestartPolicy parse_restart(std::string_view text) {
   policy.retries = parse_integer(text.substr(colon + 1), 0, kMostRetries, "--restart on-failure:N:");
   return policy;
 }
+
+namespace {
+
+void parse_names(const ContainerOptions& options, engine::CreateOptions& result) {
+  for (const std::string& text : options.add_hosts) {
+    const auto [name, address] = parse_add_host(text);
+    std::string& addresses = result.extra_hosts[name];
+    addresses += (addresses.empty() ? "" : " ") + address;
+  }
+  for (const std::string& server : options.dns) {
+    try {
+      result.dns.push_back(config::IpAddress::parse(server).to_string());
+    } catch (const Error&) {
+      throw Error(Code::invalid_argument, "--dns '{}' is not an IP address", printable(server));
+    }
+  }
+  for (const std::string& domain : options.dns_search) {
+    require_word("--dns-search", domain);
+    // Docker's way to say that there is none.
+    if (domain != ".") result.dns_search.push_back(domain);
+  }
+  for (const std::string& option : options.dns_options) require_word("--dns-option", option);
+  result.dns_options = options.dns_options;
+}
+
+}  // namespace
 
 engine::CreateOptions parse(const ContainerOptions& options) {
   engine::CreateOptions result;
@@ -211,6 +267,7 @@ engine::CreateOptions parse(const ContainerOptions& options) {
   parse(options.confinement, result);
   require_one_of("--network", options.network, {"none", "user"});
   result.network = options.network;
+  parse_names(options, result);
   result.accelerator = choose_accelerator(options.accelerator);
   require_one_of("--pull", options.pull, {"always", "missing", "never"});
   result.open_stdin = options.interactive;

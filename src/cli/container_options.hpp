@@ -25,6 +25,10 @@ struct ContainerOptions {
   ConfinementOptions confinement;
   std::string hostname;
   std::string network = "user";
+  std::vector<std::string> add_hosts;
+  std::vector<std::string> dns;
+  std::vector<std::string> dns_search;
+  std::vector<std::string> dns_options;
   std::vector<std::string> tmpfs;
   std::string stop_signal;
   std::string restart = "no";
@@ -54,6 +58,10 @@ record::Pod create_container(Context& context, const ContainerOptions& options, 
 
 /// "no", "always", "unless-stopped" or "on-failure[:N]" of --restart. Throws invalid-argument.
 engine::RestartPolicy parse_restart(std::string_view text);
+
+/// "NAME:ADDRESS" or "NAME=ADDRESS" of --add-host; the address may be in brackets, or "host-gateway". Throws
+/// invalid-argument.
+std::pair<std::string, std::string> parse_add_host(std::string_view text);
 
 /// "PATH[:OPTIONS]" of --tmpfs. Throws invalid-argument.
 std::pair<std::string, std::string> parse_tmpfs(std::string_view text);

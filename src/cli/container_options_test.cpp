@@ -137,5 +137,22 @@ TEST(ContainerOptions, RefusesWhatCannotBe) {
   for (const Arguments& line : lines) EXPECT_THROW(request(line), Error) << line[0] << " " << line[1];
 }
 
+TEST(ContainerOptions, NamesForTheResolver) {
+  const engine::CreateOptions options =
+      request({"--add-host", "db:10.0.0.3", "--add-host=db:fd00::3", "--add-host", "six=[fd00::6]",
+               "--add-host", "outside:host-gateway", "--dns", "9.9.9.9", "--dns", "2620:fe::fe",
+               "--dns-search", "example.org", "--dns-search", ".", "--dns-option", "ndots:2", "image"});
+  EXPECT_THAT(options.extra_hosts, ElementsAre(Pair("db", "10.0.0.3 fd00::3"), Pair("outside", "10.0.2.2"),
+                                               Pair("six", "fd00::6")));
+  EXPECT_THAT(options.dns, ElementsAre("9.9.9.9", "2620:fe::fe"));
+  EXPECT_THAT(options.dns_search, ElementsAre("example.org"));
+  EXPECT_THAT(options.dns_options, ElementsAre("ndots:2"));
+  for (const char* bad :
+       {"--add-host=db", "--add-host=:10.0.0.1", "--add-host=a b:10.0.0.1", "--add-host=db:host",
+        "--dns=localhost", "--dns=", "--dns-search=a b", "--dns-option=x\ny"}) {
+    EXPECT_THROW(request({bad, "image"}), Error) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace berth::cli

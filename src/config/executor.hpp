@@ -153,6 +153,8 @@ struct ContainerNetwork {
   std::vector<std::string> aliases;
   TrustLevel trust_level = TrustLevel::unspecified;
   Assigned assigned;
+
+  std::int64_t mtu = 0;  ///< bytes; 0: what the card or the DHCP server says
   bool operator==(const ContainerNetwork&) const = default;
 };
 
@@ -198,12 +200,13 @@ struct ExecutorConfig {
   std::string hostname;
   std::string domainname;
 
-  std::vector<std::string> authorized_keys;  ///< of the host; lines of OpenSSH's authorized_keys
-  std::vector<std::string> user_keys;        ///< of those who may log in; likewise
-  std::map<std::string, std::string> extra_hosts;
+  std::vector<std::string> authorized_keys;        ///< of the host; lines of OpenSSH's authorized_keys
+  std::vector<std::string> user_keys;              ///< of those who may log in; likewise
+  std::map<std::string, std::string> extra_hosts;  ///< name, and its addresses with blanks between them
   std::vector<std::string> dns_search;
-  std::chrono::nanoseconds time{};  ///< the host's clock, since 1970-01-01 UTC
-  Bytes entropy;                    ///< seeds the guest's generator
+  std::vector<std::string> dns_options;  ///< of resolv.conf(5)
+  std::chrono::nanoseconds time{};       ///< the host's clock, since 1970-01-01 UTC
+  Bytes entropy;                         ///< seeds the guest's generator
   bool operator==(const ExecutorConfig&) const = default;
 };
 

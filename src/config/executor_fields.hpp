@@ -148,7 +148,8 @@ constexpr auto describe(const ContainerNetwork*) {
                 field<&ContainerNetwork::pools>("Pools", "pools", ro),
                 field<&ContainerNetwork::aliases>("Aliases", "aliases", hidden),
                 field<&ContainerNetwork::trust_level>("TrustLevel"),
-                field<&ContainerNetwork::assigned>("Assigned", "assigned", rw));
+                field<&ContainerNetwork::assigned>("Assigned", "assigned", rw),
+                field<&ContainerNetwork::mtu>("MTU", "mtu", ro));
 }
 
 constexpr auto describe(const NetworkEndpoint*) {
@@ -191,6 +192,7 @@ constexpr auto describe(const ExecutorConfig*) {
                 field<&ExecutorConfig::user_keys>("UserKeys", "userkeys", ro),
                 field<&ExecutorConfig::extra_hosts>("ExtraHosts", "extrahosts", ro),
                 field<&ExecutorConfig::dns_search>("DNSSearch", "dnssearch", ro),
+                field<&ExecutorConfig::dns_options>("DNSOptions", "dnsoptions", ro),
                 field<&ExecutorConfig::time>("Time", "time", ro),
                 field<&ExecutorConfig::entropy>("Entropy", "entropy", ro));
 }

@@ -34,12 +34,14 @@ ExecutorConfig sample() {
   endpoint.network.nameservers = {IpAddress::parse("10.0.0.1"), IpAddress::parse("fe80::1")};
   endpoint.network.pools = {{IpAddress::parse("10.0.0.5"), IpAddress::parse("10.0.0.9")}};
   endpoint.network.trust_level = TrustLevel::outbound;
+  endpoint.network.mtu = 1400;
   endpoint.ports = {"8080:80/tcp"};
   config.key.data = "PEM";
   config.annotations = {{"a|b", "1"}, {"", "2"}, {"docker.labels", "{}"}};
   config.version = Build{"v1", "", "", "", "", 11};
   config.extra_hosts = {{"db", "10.0.0.3"}};
   config.dns_search = {"example.org"};
+  config.dns_options = {"ndots:2", "rotate"};
   config.time = std::chrono::nanoseconds(1700000000123456789);
   config.entropy.data = std::string("\0\1\xff", 3);
   return config;

@@ -210,6 +210,21 @@ void add_mounts(record::Pod& pod, const CreateOptions& options, const image::Ima
   }
 }
 
+/// What its resolver is told.
+void set_names(config::ExecutorConfig& executor, const CreateOptions& options) {
+  executor.extra_hosts = options.extra_hosts;
+  executor.dns_search = options.dns_search;
+  executor.dns_options = options.dns_options;
+  if (options.dns.empty()) return;
+  if (executor.networks.empty()) {
+    throw Error(Code::invalid_argument,
+                "a container without a network asks no name server: leave out --dns or --network none");
+  }
+  auto& servers = executor.networks.begin()->second.network.nameservers;
+  servers.clear();
+  for (const std::string& server : options.dns) servers.push_back(config::IpAddress::parse(server));
+}
+
 void check_limits(const CreateOptions& options) {
   const long online = ::sysconf(_SC_NPROCESSORS_ONLN);
   if (!(options.cpus > 0) || options.cpus > static_cast<double>(online)) {
@@ -273,6 +288,7 @@ record::Pod make_pod(const CreateOptions& options, const image::Image& image, Na
   host.cap_drop = options.cap_drop;
   host.security_options = options.security_options;
   if (options.network == "user") pod.executor.networks.emplace(kNetworkName, user_network(host.mac));
+  set_names(pod.executor, options);
   return pod;
 }
 

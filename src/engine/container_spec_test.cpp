@@ -148,6 +148,25 @@ TEST_F(ContainerSpecTest, ARestartPolicyIsTheSessions) {
   EXPECT_EQ(refusal(), Code::invalid_argument);
 }
 
+TEST_F(ContainerSpecTest, NamesGoToTheResolver) {
+  options_.extra_hosts = {{"db", "10.0.0.3"}};
+  options_.dns = {"9.9.9.9", "2620:fe::fe"};
+  options_.dns_search = {"example.org"};
+  options_.dns_options = {"ndots:2"};
+  const config::ExecutorConfig executor = make().executor;
+  EXPECT_EQ(executor.extra_hosts.at("db"), "10.0.0.3");
+  EXPECT_EQ(executor.dns_search, Words{"example.org"});
+  EXPECT_EQ(executor.dns_options, Words{"ndots:2"});
+  const auto& servers = executor.networks.at("user").network.nameservers;
+  ASSERT_EQ(servers.size(), 2u);
+  EXPECT_EQ(servers[1].to_string(), "2620:fe::fe");
+  options_.dns = {"dns.example"};
+  EXPECT_EQ(refusal(), Code::invalid_argument);
+  options_.dns = {"9.9.9.9"};
+  options_.network = "none";
+  EXPECT_EQ(refusal(), Code::invalid_argument);
+}
+
 TEST_F(ContainerSpecTest, WithoutANetworkThereIsNoInterface) {
   EXPECT_EQ(make().executor.networks.size(), 1u);
   options_.network = "none";

@@ -50,6 +50,10 @@ struct CreateOptions {
   std::int64_t pids_limit = 0;     ///< 0 or -1: none
   RestartPolicy restart;
   std::string network = "user";
+  std::map<std::string, std::string> extra_hosts;  ///< as config::ExecutorConfig has them
+  std::vector<std::string> dns;                    ///< addresses of name servers; none: the network's
+  std::vector<std::string> dns_search;
+  std::vector<std::string> dns_options;
   std::string accelerator = "auto";
   bool open_stdin = false;
   bool tty = false;

@@ -154,10 +154,13 @@ json::object host_config_of(const record::Pod& pod) {
 json::object network_of(const record::Pod& pod) {
   json::object networks;
   for (const auto& [name, endpoint] : pod.executor.networks) {
+    const config::IpNetwork& address = endpoint.ip ? *endpoint.ip : endpoint.assigned;
+    const config::IpNetwork& gateway =
+        endpoint.ip ? endpoint.network.gateway : endpoint.network.assigned.gateway;
     networks[name] = json::object{{"MacAddress", pod.host.mac},
-                                  {"IPAddress", endpoint.ip ? endpoint.ip->ip.to_string() : ""},
-                                  {"IPPrefixLen", endpoint.ip ? endpoint.ip->mask.bits().value_or(0) : 0},
-                                  {"Gateway", endpoint.network.gateway.ip.to_string()}};
+                                  {"IPAddress", address.ip.to_string()},
+                                  {"IPPrefixLen", address.mask.bits().value_or(0)},
+                                  {"Gateway", gateway.ip.to_string()}};
   }
   return {{"Ports", port_bindings(pod)}, {"Networks", std::move(networks)}};
 }

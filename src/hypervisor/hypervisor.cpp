@@ -1,9 +1,16 @@
 #include "hypervisor/hypervisor.hpp"
 
+#include <algorithm>
+
 namespace berth::hypervisor {
 
 std::string_view to_string(Accelerator accelerator) {
   return accelerator == Accelerator::kvm ? "kvm" : "tcg";
+}
+
+bool has_user_network(const MachineSpec& spec) {
+  return std::any_of(spec.network_cards.begin(), spec.network_cards.end(),
+                     [](const NetworkCard& card) { return card.backend == NetworkCard::Backend::user; });
 }
 
 std::string_view to_string(Port port) {

@@ -30,6 +30,20 @@ struct Disk {
   std::string serial;  ///< 1 to 20 characters of [A-Za-z0-9._-], unique in the machine
 };
 
+/// A network card of the machine; the guest tells its cards apart by their addresses.
+struct NetworkCard {
+  enum class Backend {
+    user,      ///< QEMU's own network behind the host's, see UserNetwork; at most one card of a machine
+    stream,    ///< `fd` is a connected stream socket: each frame behind its length, 4 bytes big endian
+    datagram,  ///< `fd` is a connected datagram socket: each datagram is a frame
+    tap,       ///< `fd` is a tap interface of the host, opened with IFF_NO_PI
+  };
+  Backend backend = Backend::user;
+  std::string mac;  ///< "52:54:00:12:34:56", unique in the machine
+  /// Of the caller, which may close it once start() has returned; not for Backend::user.
+  int fd = -1;
+};
+
 struct PortForward {
   enum class Protocol { tcp, udp };
   Protocol protocol = Protocol::tcp;
@@ -40,7 +54,7 @@ struct PortForward {
   bool operator==(const PortForward&) const = default;
 };
 
-/// What the guest sees of user networking (MachineSpec::user_network). There is no IPv6.
+/// What the guest sees behind a card with NetworkCard::Backend::user. There is no IPv6.
 struct UserNetwork {
   static constexpr std::string_view guest = "10.0.2.15";
   static constexpr unsigned prefix_length = 24;
@@ -60,14 +74,16 @@ struct MachineSpec {
 
   std::vector<Disk> disks;
 
-  bool user_network = false;
-  std::string mac;  ///< "52:54:00:12:34:56"; needed with user_network
-  std::vector<PortForward> forwards;
+  std::vector<NetworkCard> network_cards;
+  std::vector<PortForward> forwards;  ///< to the card with Backend::user
 
   /// Only root may give them: the user, group and groups that the machine's process runs as. What the machine
   /// itself needs (the group of /dev/kvm, CAP_NET_BIND_SERVICE for a forwarded port below 1024) is added.
   std::optional<Credentials> credentials;
 };
+
+/// Whether one of its cards has Backend::user.
+bool has_user_network(const MachineSpec& spec);
 
 /// The three byte streams between host and guest. In the guest: /dev/virtio-ports/berth.NAME.
 enum class Port { control, output, attach };

@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kBuildLimit{60'000};
 /// Changes whenever the archive made from the same inputs would differ.
-constexpr std::string_view kLayout = "1";
+constexpr std::string_view kLayout = "2";
 
 /// Writes the "newc" format of cpio, Documentation/driver-api/early-userspace/buffer-format.rst.
 class CpioWriter {
@@ -109,11 +109,32 @@ std::uint64_t hash(std::string_view text) {
   return value;
 }
 
+/// Those for a firewall that the boot does not load; none when the kernel lacks one.
+std::vector<fs::path> firewall_modules(const InitramfsSpec& spec) {
+  std::vector<fs::path> modules;
+  try {
+    modules = resolve_modules(spec.kernel, spec.firewall_modules);
+  } catch (const Error& error) {
+    if (error.code() != Code::not_found) throw;
+  }
+  const std::vector<fs::path> boot = resolve_modules(spec.kernel, spec.modules);
+  std::erase_if(modules, [&](const fs::path& module) {
+    return std::find(boot.begin(), boot.end(), module) != boot.end();
+  });
+  return modules;
+}
+
+std::vector<fs::path> all_modules(const InitramfsSpec& spec) {
+  std::vector<fs::path> modules = resolve_modules(spec.kernel, spec.modules);
+  for (fs::path& module : firewall_modules(spec)) modules.push_back(std::move(module));
+  return modules;
+}
+
 std::string cache_key(const InitramfsSpec& spec) {
   std::string key = fmt::format("layout {}\nkernel {}\n", kLayout, spec.kernel.release);
   key += fingerprint(spec.init);
   key += fingerprint(spec.kernel.modules / "modules.dep");
-  for (const fs::path& module : resolve_modules(spec.kernel, spec.modules)) {
+  for (const fs::path& module : all_modules(spec)) {
     key += fingerprint(spec.kernel.modules / module);
   }
   return key;
@@ -155,14 +176,19 @@ std::string make_initramfs(const InitramfsSpec& spec) {
   archive.add_character_device("dev/console", 0600, ::makedev(5, 1));
   archive.add_file("init", 0755, read_file(spec.init));
   archive.add_folder("modules");
-  std::string order;
   unsigned number = 0;
-  for (const fs::path& module : resolve_modules(spec.kernel, spec.modules)) {
-    const std::string name = fmt::format("{:02}-{}", number++, module.filename().string());
-    archive.add_file("modules/" + name, 0444, read_module(spec.kernel.modules / module));
-    order += name + "\n";
-  }
-  archive.add_file("modules/order", 0444, order);
+  const auto add_modules = [&](const char* list, const std::vector<fs::path>& modules) {
+    std::string order;
+    for (const fs::path& module : modules) {
+      const std::string name = fmt::format("{:02}-{}", number++, module.filename().string());
+      archive.add_file("modules/" + name, 0444, read_module(spec.kernel.modules / module));
+      order += name + "\n";
+    }
+    archive.add_file(fmt::format("modules/{}", list), 0444, order);
+  };
+  add_modules("order", resolve_modules(spec.kernel, spec.modules));
+  const std::vector<fs::path> firewall = firewall_modules(spec);
+  if (!firewall.empty()) add_modules("firewall", firewall);
   return std::move(archive).finish();
 }
 

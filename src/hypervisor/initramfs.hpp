@@ -26,14 +26,24 @@ inline constexpr std::array<std::string_view, 11> kBootModules{
     "virtio_balloon",  // gives freed memory back to the host
 };
 
+/// What the guest loads when a network asks for a firewall.
+inline constexpr std::array<std::string_view, 3> kFirewallModules{
+    "nft_ct",         // connection states
+    "nft_chain_nat",  // redirects
+    "nft_redir",
+};
+
 struct InitramfsSpec {
   GuestKernel kernel;
   std::filesystem::path init;  ///< static binary, becomes /init
   std::vector<std::string_view> modules{kBootModules.begin(), kBootModules.end()};
+  /// Left out when the kernel lacks one: then there is no firewall.
+  std::vector<std::string_view> firewall_modules{kFirewallModules.begin(), kFirewallModules.end()};
 };
 
 /// The archive's bytes, uncompressed newc: /init, /dev/console, /modules/NN-NAME.ko in load order, and
-/// /modules/order with one file name a line. Throws not-found naming what is missing.
+/// /modules/order with one file name a line; those of the firewall with a list of their own,
+/// /modules/firewall. Throws not-found naming what is missing.
 std::string make_initramfs(const InitramfsSpec& spec);
 
 /// The archive as a file in `cache`, made when there is none for these inputs (identified by kernel release

@@ -78,6 +78,17 @@ TEST_F(InitramfsTest, IsAnArchiveThatCpioReads) {
             "the program00-ring.ko\n01-bus_lib.ko\n02-bus-pci.ko\n03-disk.ko\n");
 }
 
+TEST_F(InitramfsTest, HasTheFirewallsModulesInAListOfTheirOwn) {
+  spec_.modules = {"bus_pci"};
+  spec_.firewall_modules = {"disk"};
+  ProcessSpec list;
+  list.program = "cpio";
+  list.arguments = {"--quiet", "-i", "--to-stdout", "modules/firewall"};
+  EXPECT_EQ(run_checked(list, std::chrono::seconds(10), make_initramfs(spec_)).output, "03-disk.ko\n");
+  spec_.firewall_modules = {"disk", "absent"};
+  EXPECT_EQ(run_checked(list, std::chrono::seconds(10), make_initramfs(spec_)).output, "");
+}
+
 TEST_F(InitramfsTest, IsTheSameEveryTime) {
   EXPECT_EQ(make_initramfs(spec_), make_initramfs(spec_));
 }

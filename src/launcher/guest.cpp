@@ -52,7 +52,11 @@ extraconfig::Pairs Guest::State::handle(link::Document document) {
     }
     case link::DocumentKind::report:
       try {
-        callbacks.on_report(extraconfig::filter(document.keys.changed, describe::scope::read_write));
+        std::erase_if(document.keys.changed,
+                      [](const auto& pair) { return !extraconfig::guest_writable(pair.first); });
+        std::erase_if(document.keys.removed,
+                      [](const std::string& key) { return !extraconfig::guest_writable(key); });
+        callbacks.on_report(document.keys);
       } catch (const std::exception& error) {
         log::warning("a report of the guest was refused: {}", error.what());
         throw;

@@ -28,7 +28,7 @@ class Guest {
  public:
   struct Callbacks {
     /// Keys the guest reports; only those a guest may write.
-    std::function<void(const extraconfig::Pairs&)> on_report;
+    std::function<void(const extraconfig::Difference&)> on_report;
     std::function<void(link::OutputRecord&&)> on_output;
     /// A port ended or carried rubbish.
     std::function<void(const Error&)> on_broken;

@@ -89,7 +89,7 @@ Task<> Launcher::start_machine() {
   machine_ = co_await hypervisor_.start(std::move(spec));
 
   Guest::Callbacks callbacks;
-  callbacks.on_report = [this](const extraconfig::Pairs& keys) { on_report(keys); };
+  callbacks.on_report = [this](const extraconfig::Difference& keys) { on_report(keys); };
   callbacks.on_output = [this](link::OutputRecord&& record) { on_output(std::move(record)); };
   callbacks.on_broken = [this](const Error& error) {
     spawn_detached(executor_, "guest", [](Launcher* self, Error why) -> Task<> {
@@ -174,16 +174,21 @@ void Launcher::first_client_came() {
   changed_.notify_all();
 }
 
-void Launcher::on_report(const extraconfig::Pairs& keys) {
-  for (const auto& [key, value] : keys) {
+void Launcher::on_report(const extraconfig::Difference& keys) {
+  for (const auto& [key, value] : keys.changed) {
     if (value.size() > kGuestValueLimit) throw Error(Code::capacity, "a reported value is too long");
     if (guest_keys_.size() >= kGuestKeyLimit && !guest_keys_.contains(key)) {
       throw Error(Code::capacity, "too many reported keys");
     }
   }
   extraconfig::Pairs merged = guest_keys_;
-  for (const auto& [key, value] : keys) merged.insert_or_assign(key, value);
+  extraconfig::apply(keys, merged);
   config::ExecutorConfig decoded = guest_config_;
+  // An address that is gone has no key any more.
+  for (auto& [name, endpoint] : decoded.networks) {
+    endpoint.assigned = {};
+    endpoint.network.assigned = {};
+  }
   extraconfig::decode(merged, decoded);
   guest_keys_ = std::move(merged);
   guest_config_ = std::move(decoded);
@@ -202,6 +207,10 @@ void Launcher::on_report(const extraconfig::Pairs& keys) {
       pod.host.finished = 0;
     });
     for (const auto& client : clients_) client->send(encode_frame(FrameKind::started, {}));
+  }
+  if (started_ && pod_.executor.networks != guest_config_.networks) {
+    pod_ =
+        records_.update(pod_.id(), [&](record::Pod& pod) { pod.executor.networks = guest_config_.networks; });
   }
   if (started_) note_restarts();
   const bool failed = !session.started.empty() && session.started != "true";

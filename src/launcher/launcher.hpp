@@ -120,7 +120,7 @@ class Launcher {
   bool ends_restarts(std::int32_t signal) const;
   std::map<std::string, config::SessionConfig> told_sessions() const;
 
-  void on_report(const extraconfig::Pairs& keys);
+  void on_report(const extraconfig::Difference& keys);
   void on_output(link::OutputRecord&& record);
   void append_log(LogStream stream, const link::OutputRecord& record);
   void fan_out(FrameKind kind, const std::string& payload);

@@ -280,6 +280,32 @@ TEST_F(LauncherTest, AMachineForCopiesThatBreaksDownSaysWhy) {
   EXPECT_EQ(store_->get("test").host.error, "");
 }
 
+TEST_F(LauncherTest, RecordsAddressesAsTheyComeAndGo) {
+  script_ = [this](ScriptedTether& tether) -> Task<> {
+    const auto tell = [](ScriptedTether& guest, const char* address) -> Task<> {
+      const extraconfig::Pairs before = extraconfig::encode(guest.config_);
+      auto& assigned = guest.config_.networks.at("net").assigned;
+      assigned = *address != '\0' ? config::IpNetwork::parse(address) : config::IpNetwork();
+      co_await guest.report_difference(extraconfig::diff(before, extraconfig::encode(guest.config_)));
+    };
+    const auto recorded = [this] {
+      return store_->get("test").executor.networks.at("net").assigned.to_string();
+    };
+    co_await tell(tether, "192.0.2.5/24");
+    co_await tether.start_session();
+    EXPECT_EQ(recorded(), "192.0.2.5/24");
+    co_await tell(tether, "192.0.2.6/24");
+    EXPECT_EQ(recorded(), "192.0.2.6/24");
+    co_await tell(tether, "");
+    EXPECT_EQ(recorded(), "");
+    co_await tether.end_session(0);
+  };
+  pod_.executor.networks["net"].network.common.name = "net";
+  make_launcher();
+  attach_client();
+  run();
+}
+
 TEST_F(LauncherTest, AClientLeavesWithItsRunAndTheSessionIsStartedAgain) {
   script_ = [this](ScriptedTether& tether) -> Task<> {
     co_await tether.start_session();

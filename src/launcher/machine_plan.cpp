@@ -35,8 +35,8 @@ hypervisor::MachineSpec machine_spec(const record::Pod& pod, hypervisor::Acceler
   spec.cpus = std::max(1u, static_cast<unsigned>(pod.host.cpus + 0.999));
   spec.memory_bytes = pod.host.memory_bytes;
   spec.accelerator = accelerator;
-  spec.user_network = pod.host.network == "user";
-  spec.mac = pod.host.mac;
+  if (pod.host.network == "user")
+    spec.network_cards.push_back({hypervisor::NetworkCard::Backend::user, pod.host.mac, -1});
   for (const record::PortBinding& binding : pod.host.ports) spec.forwards.push_back(forward_of(binding));
   spec.credentials = machine_credentials(pod);
   return spec;
@@ -50,6 +50,10 @@ config::ExecutorConfig guest_config(const record::Pod& pod, const GuestKeys& key
   config.time = now;
   config.entropy.data = random_bytes(kEntropyBytes);
   config.execs.clear();
+  for (auto& [name, endpoint] : config.networks) {
+    endpoint.assigned = {};
+    endpoint.network.assigned = {};
+  }
   for (auto& [id, session] : config.sessions) {
     session.active = true;
     session.started.clear();
@@ -67,7 +71,7 @@ config::ExecutorConfig guest_config(const record::Pod& pod, const GuestKeys& key
 
 hypervisor::MachineSpec files_machine_spec(const record::Pod& pod, hypervisor::Accelerator accelerator) {
   hypervisor::MachineSpec spec = machine_spec(pod, accelerator);
-  spec.user_network = false;
+  spec.network_cards.clear();
   spec.forwards.clear();
   return spec;
 }

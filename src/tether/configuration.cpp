@@ -8,6 +8,7 @@
 #include "base/signals.hpp"
 #include "config/sysctls.hpp"
 #include "extraconfig/codec.hpp"
+#include "tether/os/network_plan.hpp"
 
 namespace berth::tether {
 namespace {
@@ -89,6 +90,19 @@ CgroupLimits make_limits(const config::SessionResources& resources) {
 std::string full_hostname(const config::ExecutorConfig& config) {
   if (config.hostname.empty()) return std::string(short_id(config.common.id));
   return config.domainname.empty() ? config.hostname : config.hostname + "." + config.domainname;
+}
+
+os::NameSettings make_name_settings(const config::ExecutorConfig& config) {
+  os::NameSettings names;
+  names.hostname = config.hostname.empty() ? full_hostname(config) : config.hostname;
+  if (!config.hostname.empty()) names.domain = config.domainname;
+  names.addresses = os::addresses_of(config.networks);
+  names.network_names = os::network_names_of(config.networks);
+  names.extra_hosts = config.extra_hosts;
+  names.nameservers = os::nameservers_of(config.networks);
+  names.search = config.dns_search;
+  names.options = config.dns_options;
+  return names;
 }
 
 config::SessionConfig* find_session(config::ExecutorConfig& config, const std::string& id) {

@@ -5,6 +5,7 @@
 
 #include "config/executor.hpp"
 #include "extraconfig/pairs.hpp"
+#include "tether/os/resolver_files.hpp"
 #include "tether/session/session.hpp"
 
 namespace berth::tether {
@@ -17,6 +18,9 @@ CgroupLimits make_limits(const config::SessionResources& resources);
 
 /// The machine's host name: hostname, with the domain when there is one, or the first 12 digits of the id.
 std::string full_hostname(const config::ExecutorConfig& config);
+
+/// What a container's files under /etc say.
+os::NameSettings make_name_settings(const config::ExecutorConfig& config);
 
 /// A session of either map, or nothing.
 config::SessionConfig* find_session(config::ExecutorConfig& config, const std::string& id);

@@ -30,7 +30,7 @@ Task<UniqueFd> open_port(tether::os::Devices& devices, std::string_view name) {
   co_return open_file(device, O_RDWR | O_NONBLOCK);
 }
 
-Task<> serve() {
+Task<> serve(tether::os::Modules& modules) {
   const auto executor = co_await asio::this_coro::executor;
   const SystemClock clock;
   tether::os::Devices devices(executor);
@@ -39,7 +39,7 @@ Task<> serve() {
   ports.output = co_await open_port(devices, link::kOutputPort);
   ports.attach = co_await open_port(devices, link::kAttachPort);
   co_await tether::os::wait_host_end(executor, ports.control.get());
-  tether::Tether guest(executor, std::move(ports), devices, clock);
+  tether::Tether guest(executor, std::move(ports), devices, modules, clock);
   try {
     co_await guest.run();
   } catch (const Error& error) {
@@ -62,9 +62,9 @@ int main(int count, char** words) {
   ::signal(SIGPIPE, SIG_IGN);
   log::set_tag("tether");
   try {
-    tether::os::boot();
+    tether::os::Modules modules = tether::os::boot();
     asio::io_context loop(1);
-    spawn_detached(loop.get_executor(), "tether", serve());
+    spawn_detached(loop.get_executor(), "tether", serve(modules));
     loop.run();
   } catch (const std::exception& error) {
     log::error("{}", error.what());

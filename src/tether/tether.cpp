@@ -24,6 +24,8 @@ namespace {
 
 /// How long a disk or a network interface may take to appear.
 constexpr Milliseconds kDeviceLimit{10'000};
+/// Docker's clients give a start some minutes, the launcher one.
+constexpr Milliseconds kLeaseLimit{30'000};
 constexpr Milliseconds kVolumeLimit{600'000};
 constexpr Milliseconds kReportLimit{30'000};
 constexpr Milliseconds kKillLimit{5'000};
@@ -52,7 +54,8 @@ void require_session_id(const std::string& id) {
 
 }  // namespace
 
-Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& devices, const Clock& clock)
+Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& devices, os::Modules& modules,
+               const Clock& clock)
     : executor_(executor),
       clock_(clock),
       control_(executor, std::move(ports.control)),
@@ -60,7 +63,11 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
       attach_port_(std::move(ports.attach)),
       turned_(executor),
       memory_for_containers_(os::memory_for_containers()),
-      network_(devices),
+      network_(executor, devices, modules, [this] { note_networks(); }),
+      network_jobs_(executor,
+                    [this](const os::Endpoints& wanted) {
+                      return network_.apply(wanted, config_.hostname, {kDeviceLimit, kLeaseLimit});
+                    }),
       root_(devices),
       logins_({{executor, output_, clock, [](const Session&) {}},
                [this]() -> const config::SessionConfig& { return running_container(); },
@@ -114,20 +121,33 @@ Task<> Tether::configure(extraconfig::Difference difference) {
   pairs_ = std::move(pairs);
   config_ = std::move(config);
   tell_sessions();
+  network_.record(config_.networks);
   extraconfig::apply(
       {extraconfig::filter(difference.changed, describe::scope::read_write), difference.removed}, reported_);
 
+  std::exception_ptr failure;
+  try {
+    co_await in_turn(apply_at_once());
+    if (co_await network_jobs_.bring_up(config_.networks)) co_await in_turn(apply_with_networks());
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  report_soon();
+  if (failure) std::rethrow_exception(failure);
+}
+
+/// Runs steps of configurations and starts one after the other, in the order in which they came.
+Task<> Tether::in_turn(Task<> step) {
   const std::uint64_t ticket = next_turn_++;
   while (turn_ != ticket) co_await turned_.wait();
   std::exception_ptr failure;
   try {
-    co_await apply_configuration();
+    co_await std::move(step);
   } catch (...) {
     failure = std::current_exception();
   }
   ++turn_;
   turned_.notify_all();
-  report_soon();
   if (failure) std::rethrow_exception(failure);
 }
 
@@ -143,10 +163,44 @@ void Tether::tell_sessions() {
   restarts_changed_.notify_all();
 }
 
-Task<> Tether::apply_configuration() {
+/// What no network can hold up.
+Task<> Tether::apply_at_once() {
   apply_time_and_entropy();
-  co_await apply_system();
-  co_await apply_sessions();
+  const std::string hostname = full_hostname(config_);
+  check(::sethostname(hostname.data(), hostname.size()), "set the host name");
+  if (containers_begun_) co_await apply_containers();
+}
+
+Task<> Tether::apply_with_networks() {
+  if (shutting_down_) throw Error(Code::wrong_state, "the machine is being switched off");
+  network_.record(config_.networks);
+  if (containers_begun_) {
+    root_.apply_names(make_name_settings(config_));
+  } else {
+    co_await apply_containers();
+  }
+}
+
+Task<> Tether::apply_containers() {
+  if (!config_.sessions.empty()) {
+    co_await root_.assemble(kDeviceLimit);
+    co_await root_.apply_mounts(config_.mounts, kVolumeLimit);
+    root_.apply_names(make_name_settings(config_));
+    start_attach_server();
+    containers_begun_ = true;
+  }
+  apply_sessions();
+}
+
+/// A lease has come, changed or gone.
+void Tether::note_networks() {
+  network_.record(config_.networks);
+  try {
+    if (containers_begun_ && !shutting_down_) root_.apply_names(make_name_settings(config_));
+  } catch (const Error& error) {
+    log::error("names of a container: {}", error.what());
+  }
+  report_soon();
 }
 
 void Tether::apply_time_and_entropy() {
@@ -160,26 +214,8 @@ void Tether::apply_time_and_entropy() {
   }
 }
 
-Task<> Tether::apply_system() {
-  const std::string hostname = full_hostname(config_);
-  check(::sethostname(hostname.data(), hostname.size()), "set the host name");
-  auto networks = config_.networks;
-  co_await network_.apply(networks, kDeviceLimit);
-  for (auto& [key, endpoint] : networks) {
-    const auto configured = config_.networks.find(key);
-    if (configured != config_.networks.end()) configured->second = std::move(endpoint);
-  }
-  if (config_.sessions.empty()) co_return;
-  co_await root_.assemble(kDeviceLimit);
-  co_await root_.apply_mounts(config_.mounts, kVolumeLimit);
-  root_.apply_names({full_hostname(config_), "", os::addresses_of(config_.networks), config_.extra_hosts,
-                     os::nameservers_of(config_.networks), config_.dns_search});
-  start_attach_server();
-}
-
-Task<> Tether::apply_sessions() {
+void Tether::apply_sessions() {
   stop_removed_sessions();
-  std::vector<std::shared_ptr<Session>> begun;
   for (const auto* sessions : {&config_.sessions, &config_.execs}) {
     for (const auto& [id, configured] : *sessions) {
       const auto known = sessions_.find(id);
@@ -192,7 +228,6 @@ Task<> Tether::apply_sessions() {
       }
     }
   }
-  co_return;
 }
 
 void Tether::stop_removed_sessions() {
@@ -306,10 +341,9 @@ Task<extraconfig::Pairs> Tether::obey(link::Order order) {
 }
 
 Task<> Tether::start_session(std::string id) {
-  const std::uint64_t ticket = next_turn_++;
-  while (turn_ != ticket) co_await turned_.wait();
-  ++turn_;
-  turned_.notify_all();
+  if (!containers_begun_) co_await network_jobs_.wait_settled();
+  co_await in_turn([]() -> Task<> { co_return; }());
+  if (shutting_down_) throw Error(Code::wrong_state, "the machine is being switched off");
   const auto* configured = find_session(config_, id);
   if (configured == nullptr) throw Error(Code::not_found, "there is no session {}", id);
   const auto known = sessions_.find(id);
@@ -427,6 +461,7 @@ Task<> Tether::wait_reported(Milliseconds limit) {
 
 Task<> Tether::shut_down() {
   shutting_down_ = true;
+  network_jobs_.stop();
   std::vector<std::shared_ptr<Session>> running;
   for (const auto& [id, entry] : sessions_) {
     if (entry.session && !entry.session->status().ended) running.push_back(entry.session);
@@ -440,6 +475,7 @@ Task<> Tether::shut_down() {
     }
   }
   co_await archives_->end_all(kKillLimit);
+  network_.release();
   co_await wait_reported(kKillLimit);
   try {
     root_.unmount();

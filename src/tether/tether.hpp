@@ -13,6 +13,7 @@
 #include "link/messages.hpp"
 #include "tether/attach.hpp"
 #include "tether/logins.hpp"
+#include "tether/network_jobs.hpp"
 #include "tether/os/container_root.hpp"
 #include "tether/os/devices.hpp"
 #include "tether/os/network.hpp"
@@ -32,7 +33,8 @@ class Tether {
     UniqueFd attach;
   };
 
-  Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& devices, const Clock& clock);
+  Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& devices, os::Modules& modules,
+         const Clock& clock);
 
   /// Serves until the control port ends.
   Task<> run();
@@ -54,10 +56,13 @@ class Tether {
   Task<extraconfig::Pairs> handle(link::Document document);
 
   Task<> configure(extraconfig::Difference difference);
-  Task<> apply_configuration();
-  Task<> apply_system();
+  Task<> in_turn(Task<> step);
+  Task<> apply_at_once();
+  Task<> apply_with_networks();
+  Task<> apply_containers();
+  void note_networks();
   void apply_time_and_entropy();
-  Task<> apply_sessions();
+  void apply_sessions();
   void stop_removed_sessions();
 
   Task<extraconfig::Pairs> obey(link::Order order);
@@ -103,7 +108,9 @@ class Tether {
   std::int64_t applied_time_ = 0;
   std::string applied_entropy_;
   os::Network network_;
+  NetworkJobs network_jobs_;
   os::ContainerRoot root_;
+  bool containers_begun_ = false;  ///< sessions were begun: from now on nothing of theirs waits for networks
 
   std::map<std::string, Entry> sessions_;
   Logins logins_;

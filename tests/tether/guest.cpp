@@ -133,8 +133,9 @@ Task<std::unique_ptr<Guest>> Guest::boot(const Options& options) {
   spec.initramfs = fixtures.initramfs();
   spec.disks.push_back({image_file.get(), true, "image"});
   if (options.scratch) spec.disks.push_back({scratch_file.get(), false, "scratch"});
-  spec.user_network = options.network;
-  if (options.network) spec.mac = kMac;
+  if (options.network)
+    spec.network_cards.push_back({hypervisor::NetworkCard::Backend::user, std::string(kMac), -1});
+  for (const auto& card : options.network_cards) spec.network_cards.push_back(card);
 
   hypervisor::QemuHypervisor qemu;
   std::unique_ptr<Guest> guest(new Guest(executor, co_await qemu.start(std::move(spec))));
@@ -162,6 +163,11 @@ Task<> Guest::serve_control() {
       for (const auto& [key, value] : document.keys.changed)
         EXPECT_TRUE(extraconfig::guest_writable(key)) << key;
       extraconfig::apply(document.keys, told_);
+      // An address that is gone has no key any more.
+      for (auto& [name, endpoint] : config.networks) {
+        endpoint.assigned = {};
+        endpoint.network.assigned = {};
+      }
       extraconfig::decode(told_, config);
     }
     changed_.notify_all();
@@ -228,6 +234,17 @@ Task<> Guest::wait_session(std::string id, std::string what,
       throw Error(Code::timeout, "session {} {}: not within the limit; console:\n{}", id, what,
                   machine_->console_tail());
     }
+  }
+}
+
+Task<> Guest::wait_change(std::string what, std::function<bool()> condition) {
+  constexpr Milliseconds kLookAgain{200};  // what is waited for may come another way
+  const auto deadline = std::chrono::steady_clock::now() + kLimit;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      throw Error(Code::timeout, "{}: not within the limit; console:\n{}", what, machine_->console_tail());
+    }
+    co_await changed_.wait_for(kLookAgain);
   }
 }
 

@@ -55,7 +55,8 @@ class Guest {
  public:
   struct Options {
     bool scratch = true;
-    bool network = false;
+    bool network = false;  ///< a card with user networking
+    std::vector<hypervisor::NetworkCard> network_cards;
     std::filesystem::path scratch_image;  ///< empty: a fresh one
   };
 
@@ -74,6 +75,8 @@ class Guest {
   /// Waits for a report that makes `condition` true of the session.
   Task<> wait_session(std::string id, std::string what,
                       std::function<bool(const config::SessionConfig&)> condition);
+  /// Waits until something that came from the guest makes `condition` true.
+  Task<> wait_change(std::string what, std::function<bool()> condition);
   Task<> wait_started(std::string id);
   Task<> wait_ended(std::string id);
   Task<> wait_output(std::string id, std::string what, std::function<bool(const SessionOutput&)> condition);

@@ -408,9 +408,12 @@ TEST(TetherVm, MountsVolumesAndOwnFilesAndKeepsThem) {
       co_await guest->wait_output("main", "end", [](const SessionOutput& output) { return output.ended; });
       const std::string text = guest->output("main").standard_output;
       EXPECT_NE(text.find("640 1000 50 2\ndeep/file\nfrom the image\n1024\n"), std::string::npos) << text;
-      EXPECT_NE(text.find("10.0.2.15\tpod\n192.0.2.1\tdb\n192.0.2.7\tof-the-image\n"), std::string::npos)
+      EXPECT_NE(text.find("10.0.2.15\tpod\n10.0.2.15\tuser.localhost\n192.0.2.1\tdb\n# berth: "
+                          "end\n192.0.2.7\tof-the-image\n"),
+                std::string::npos)
           << text;
-      EXPECT_NE(text.find("search example.org\nnameserver 10.0.2.3\npod\n"), std::string::npos) << text;
+      EXPECT_NE(text.find("search example.org\nnameserver 10.0.2.3\n# berth: end\npod\n"), std::string::npos)
+          << text;
       EXPECT_NE(text.find("inet 10.0.2.15/24"), std::string::npos) << text;
       EXPECT_NE(text.find("default via 10.0.2.2 dev eth0"), std::string::npos) << text;
       EXPECT_NE(guest->output("main").standard_error.find("/x: Read-only file system"), std::string::npos)

@@ -98,7 +98,7 @@ class FakeMachine final : public Machine {
   Task<MachineStatistics> statistics() override { return statistics(guest_); }
   Task<> add_forward(const PortForward& forward) override {
     return order(guest_, [forward](FakeGuest& guest) {
-      if (!guest.spec_.user_network) throw Error(Code::wrong_state, "the machine has no user network");
+      if (!has_user_network(guest.spec_)) throw Error(Code::wrong_state, "the machine has no user network");
       guest.reserve_(forward);
       guest.spec_.forwards.push_back(forward);
     });

@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cctype>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -19,7 +20,7 @@ namespace berth::hypervisor::qemu {
 namespace {
 
 constexpr unsigned kMostCpus = 255;
-constexpr std::size_t kMostDisks = 24;  // with the other devices they fit one PCI bus
+constexpr std::size_t kMostDisks = 24;  // with one network card and the other devices they fit one PCI bus
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
 /// Below this the distribution's kernel does not come up.
 constexpr std::uint64_t kLeastMemoryMiB = 96;
@@ -86,6 +87,37 @@ void check_disks(const std::vector<Disk>& disks) {
   }
 }
 
+void check_network_cards(const MachineSpec& spec) {
+  if (!has_user_network(spec) && !spec.forwards.empty()) {
+    throw Error(Code::invalid_argument, "a machine without a user network has no ports to forward");
+  }
+  if (spec.disks.size() + spec.network_cards.size() > kMostDisks + 1) {
+    throw Error(Code::invalid_argument, "{} disks and {} network cards are too many for one machine",
+                spec.disks.size(), spec.network_cards.size());
+  }
+  std::set<std::string> seen;
+  bool has_user = false;
+  for (const NetworkCard& card : spec.network_cards) {
+    if (!is_mac(card.mac)) {
+      throw Error(Code::invalid_argument, "\"{}\" is no MAC address of one machine", printable(card.mac));
+    }
+    std::string lower = card.mac;
+    std::transform(lower.begin(), lower.end(), lower.begin(),
+                   [](unsigned char c) { return std::tolower(c); });
+    if (!seen.insert(lower).second) {
+      throw Error(Code::invalid_argument, "two network cards have the address {}", card.mac);
+    }
+    const bool is_user = card.backend == NetworkCard::Backend::user;
+    if (is_user && has_user) {
+      throw Error(Code::invalid_argument, "a machine has one card for user networking");
+    }
+    has_user = has_user || is_user;
+    if (!is_user && card.fd < 0) {
+      throw Error(Code::invalid_argument, "the network card {} has nothing behind it", card.mac);
+    }
+  }
+}
+
 void check_spec(const MachineSpec& spec) {
   if (!is_valid_name(spec.name)) {
     throw Error(Code::invalid_argument, "\"{}\" is no name for a machine", printable(spec.name));
@@ -102,12 +134,7 @@ void check_spec(const MachineSpec& spec) {
                 kMostKernelArguments);
   }
   check_disks(spec.disks);
-  if (!spec.user_network && !spec.forwards.empty()) {
-    throw Error(Code::invalid_argument, "a machine without a network has no ports to forward");
-  }
-  if (spec.user_network && !is_mac(spec.mac)) {
-    throw Error(Code::invalid_argument, "\"{}\" is no MAC address of one machine", printable(spec.mac));
-  }
+  check_network_cards(spec);
 }
 
 /// Collects the words of the command line and the descriptors that it names.
@@ -191,13 +218,32 @@ void add_disk(CommandLine& line, const Disk& disk, std::size_t index) {
   line.add("-device", std::move(device));
 }
 
-void add_network(CommandLine& line, const MachineSpec& spec) {
-  std::string user = fmt::format("user,id=net0,ipv6=off,net={}/{},host={},dns={},dhcpstart={}", "10.0.2.0",
+std::string user_backend(const MachineSpec& spec, std::string_view id) {
+  std::string user = fmt::format("user,id={},ipv6=off,net={}/{},host={},dns={},dhcpstart={}", id, "10.0.2.0",
                                  UserNetwork::prefix_length, UserNetwork::gateway, UserNetwork::resolver,
                                  UserNetwork::guest);
   for (const PortForward& forward : spec.forwards) user += ",hostfwd=" + forward_rule(forward);
-  line.add("-netdev", std::move(user));
-  line.add("-device", fmt::format("virtio-net-pci,netdev=net0,mac={},romfile=,disable-legacy=on", spec.mac));
+  return user;
+}
+
+std::string descriptor_backend(const NetworkCard& card, std::string_view id, int fd) {
+  switch (card.backend) {
+    case NetworkCard::Backend::stream:
+      return fmt::format("socket,id={},fd={}", id, fd);
+    case NetworkCard::Backend::datagram:
+      return fmt::format("dgram,id={},local.type=fd,local.str={}", id, fd);
+    default:
+      return fmt::format("tap,id={},fd={}", id, fd);
+  }
+}
+
+void add_network_card(CommandLine& line, const MachineSpec& spec, std::size_t index) {
+  const NetworkCard& card = spec.network_cards[index];
+  const bool is_user = card.backend == NetworkCard::Backend::user;
+  const std::string id = is_user ? std::string(kUserNetworkId) : fmt::format("net{}", index);
+  line.add("-netdev", is_user ? user_backend(spec, id) : descriptor_backend(card, id, line.pass(card.fd)));
+  line.add("-device",
+           fmt::format("virtio-net-pci,netdev={},mac={},romfile=,disable-legacy=on", id, card.mac));
 }
 
 Credentials complete_credentials(const MachineSpec& spec, std::optional<gid_t> kvm_group) {
@@ -269,7 +315,7 @@ ProcessSpec make_process_spec(const MachineSpec& spec, const std::filesystem::pa
   line.add("-device", "virtio-rng-pci,disable-legacy=on");
   line.add("-device", "virtio-balloon-pci,free-page-reporting=on,deflate-on-oom=on,disable-legacy=on");
   for (std::size_t i = 0; i < spec.disks.size(); ++i) add_disk(line, spec.disks[i], i);
-  if (spec.user_network) add_network(line, spec);
+  for (std::size_t i = 0; i < spec.network_cards.size(); ++i) add_network_card(line, spec, i);
   return process;
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "base/process.hpp"
 #include "hypervisor/hypervisor.hpp"
@@ -33,6 +34,9 @@ std::string kernel_command_line(const MachineSpec& spec, const HostFacts& host);
 std::string forward_rule(const PortForward& forward);
 /// The same without the guest's side, as hostfwd_remove wants it.
 std::string forward_key(const PortForward& forward);
+
+/// The user network's name in QMP.
+inline constexpr std::string_view kUserNetworkId = "user";
 
 /// The name of disk number `index` in QMP.
 std::string disk_id(std::size_t index);

@@ -111,16 +111,30 @@ TEST(Arguments, GiveDisksBySet) {
 TEST(Arguments, GiveANetwork) {
   MachineSpec spec = plain_spec();
   EXPECT_THAT(values(process_for(spec), "-netdev"), ElementsAre());
-  spec.user_network = true;
-  spec.mac = "52:54:00:00:00:01";
+  spec.network_cards = {{NetworkCard::Backend::user, "52:54:00:00:00:01", -1}};
   spec.forwards = {{PortForward::Protocol::tcp, "127.0.0.1", 8080, 80},
                    {PortForward::Protocol::udp, "0.0.0.0", 53, 5353}};
   EXPECT_THAT(
       values(process_for(spec), "-netdev"),
-      ElementsAre(AllOf(HasSubstr("user,id=net0,ipv6=off"), HasSubstr(",hostfwd=tcp:127.0.0.1:8080-:80"),
+      ElementsAre(AllOf(HasSubstr("user,id=user,ipv6=off"), HasSubstr(",hostfwd=tcp:127.0.0.1:8080-:80"),
                         HasSubstr(",hostfwd=udp:0.0.0.0:53-:5353"))));
   EXPECT_THAT(values(process_for(spec), "-device"),
-              Contains(HasSubstr("virtio-net-pci,netdev=net0,mac=52:54:00:00:00:01")));
+              Contains(HasSubstr("virtio-net-pci,netdev=user,mac=52:54:00:00:00:01")));
+}
+
+TEST(Arguments, GiveNetworkCardsByDescriptor) {
+  MachineSpec spec = plain_spec();
+  spec.network_cards = {{NetworkCard::Backend::stream, "52:54:00:00:00:01", 30},
+                        {NetworkCard::Backend::datagram, "52:54:00:00:00:02", 31},
+                        {NetworkCard::Backend::tap, "52:54:00:00:00:03", 32}};
+  const ProcessSpec process = process_for(spec);
+  EXPECT_THAT(process.descriptors,
+              AllOf(Contains(Pair(30, 10)), Contains(Pair(31, 11)), Contains(Pair(32, 12))));
+  EXPECT_THAT(
+      values(process, "-netdev"),
+      ElementsAre("socket,id=net0,fd=10", "dgram,id=net1,local.type=fd,local.str=11", "tap,id=net2,fd=12"));
+  EXPECT_THAT(values(process, "-device"),
+              Contains(HasSubstr("virtio-net-pci,netdev=net1,mac=52:54:00:00:00:02")));
 }
 
 TEST(Arguments, AddWhatTheUserOfTheProcessNeeds) {
@@ -130,8 +144,7 @@ TEST(Arguments, AddWhatTheUserOfTheProcessNeeds) {
   EXPECT_THAT(process_for(spec).credentials->groups, ElementsAre(105));
   EXPECT_THAT(process_for(spec).credentials->ambient_capabilities, ElementsAre());
   spec.accelerator = Accelerator::tcg;
-  spec.user_network = true;
-  spec.mac = "52:54:00:00:00:01";
+  spec.network_cards = {{NetworkCard::Backend::user, "52:54:00:00:00:01", -1}};
   spec.forwards = {{PortForward::Protocol::tcp, "127.0.0.1", 80, 80}};
   EXPECT_THAT(process_for(spec).credentials->groups, ElementsAre());
   EXPECT_THAT(process_for(spec).credentials->ambient_capabilities, ElementsAre(CAP_NET_BIND_SERVICE));
@@ -157,10 +170,21 @@ TEST(Arguments, RefuseWhatCannotBe) {
   EXPECT_TRUE(refuses([](MachineSpec& spec) {
     spec.forwards = {{PortForward::Protocol::tcp, "127.0.0.1", 1, 1}};
   }));
-  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.user_network = true; }));
+  const auto card = [](const char* mac, NetworkCard::Backend backend = NetworkCard::Backend::user) {
+    return NetworkCard{backend, mac, -1};
+  };
+  EXPECT_TRUE(refuses([&](MachineSpec& spec) {
+    spec.network_cards = {card("52:54:00:00:00:01"), card("52:54:00:00:00:02")};
+  })) << "two user networks";
+  EXPECT_TRUE(refuses([&](MachineSpec& spec) {
+    spec.network_cards = {card("52:54:00:00:00:01", NetworkCard::Backend::datagram)};
+  })) << "no descriptor";
+  EXPECT_TRUE(refuses([&](MachineSpec& spec) {
+    spec.network_cards.assign(2, {NetworkCard::Backend::tap, "52:54:00:00:00:01", 20});
+  })) << "the same address";
   for (const char* mac :
        {"", "52:54:00:00:00", "53:54:00:00:00:01", "52:54:00:00:00:0g", "52-54-00-00-00-01"}) {
-    EXPECT_TRUE(refuses([&](MachineSpec& spec) { spec.user_network = true, spec.mac = mac; })) << mac;
+    EXPECT_TRUE(refuses([&](MachineSpec& spec) { spec.network_cards = {card(mac)}; })) << mac;
   }
 }
 

@@ -190,14 +190,16 @@ Task<MachineStatistics> QemuMachine::State::statistics(Self self) {
 }
 
 Task<> QemuMachine::State::add_forward(Self self, PortForward forward) {
-  const std::string answer = co_await human_order(self, "hostfwd_add net0 " + forward_rule(forward));
+  const std::string answer =
+      co_await human_order(self, fmt::format("hostfwd_add {} {}", kUserNetworkId, forward_rule(forward)));
   if (answer.empty()) co_return;
   if (answer.find("host forwarding rule") != std::string::npos) throw explain_forward_failure(forward);
   throw Error(Code::wrong_state, "the machine has no user network: {}", answer);
 }
 
 Task<> QemuMachine::State::remove_forward(Self self, PortForward forward) {
-  const std::string answer = co_await human_order(self, "hostfwd_remove net0 " + forward_key(forward));
+  const std::string answer =
+      co_await human_order(self, fmt::format("hostfwd_remove {} {}", kUserNetworkId, forward_key(forward)));
   if (answer.find("removed") != std::string::npos) co_return;
   throw Error(Code::not_found, "{} is not forwarded to the machine", describe(forward));
 }

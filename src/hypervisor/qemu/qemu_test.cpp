@@ -124,8 +124,7 @@ TEST_F(QemuTest, CountsCpuTimeAndMemory) {
 TEST_F(QemuTest, ForwardsReachTheGuest) {
   const PortForward forward{PortForward::Protocol::tcp, "127.0.0.1", free_port(), 80};
   MachineSpec spec;
-  spec.user_network = true;
-  spec.mac = "52:54:00:12:34:56";
+  spec.network_cards = {{NetworkCard::Backend::user, "52:54:00:12:34:56", -1}};
   spec.forwards = {forward};
   run_task([&]() -> Task<> {
     const auto executor = co_await asio::this_coro::executor;

@@ -160,8 +160,7 @@ TYPED_TEST_P(MachineContract, DisksHoldWhatTheGuestSyncs) {
 
 TYPED_TEST_P(MachineContract, ForwardsComeAndGo) {
   MachineSpec spec;
-  spec.user_network = true;
-  spec.mac = "52:54:00:12:34:56";
+  spec.network_cards.push_back({NetworkCard::Backend::user, "52:54:00:12:34:56", -1});
   const PortForward forward{PortForward::Protocol::tcp, "127.0.0.1", free_port(), 80};
   const PortForward other{PortForward::Protocol::tcp, "127.0.0.1", free_port(), 81};
   spec.forwards = {forward};
@@ -174,8 +173,7 @@ TYPED_TEST_P(MachineContract, ForwardsComeAndGo) {
         co_await machine.remove_forward(other);
         co_await machine.add_forward(other);
         MachineSpec rival;
-        rival.user_network = true;
-        rival.mac = "52:54:00:12:34:57";
+        rival.network_cards.push_back({NetworkCard::Backend::user, "52:54:00:12:34:57", -1});
         rival.forwards = {forward};
         EXPECT_EQ(co_await code_of(discard(this->fixture_.start(rival))), Code::already_exists);
       },

@@ -30,7 +30,6 @@
 namespace berth::tether::os {
 namespace {
 
-constexpr std::size_t kModuleListLimit = 64u << 10;
 constexpr std::size_t kStatusFileLimit = 64u << 10;
 /// Docker's number of open files.
 constexpr rlim_t kOpenFiles = 1048576;
@@ -81,26 +80,6 @@ void mount_file_systems() {
   }
 }
 
-void load_module(int folder, const std::string& name) {
-  const UniqueFd module(::openat(folder, name.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!module || (::syscall(SYS_finit_module, module.get(), "", 0) != 0 && errno != EEXIST)) {
-    // What is missing shows up as a missing device, with a message for the user.
-    log::error("cannot load the kernel module {}: {}", name, std::strerror(errno));
-  }
-  ::unlinkat(folder, name.c_str(), 0);
-}
-
-void load_modules(int folder) {
-  const UniqueFd order(::openat(folder, "order", O_RDONLY | O_CLOEXEC));
-  if (!order) {
-    log::error("the initramfs has no /modules/order: {}", std::strerror(errno));
-    return;
-  }
-  for (const std::string& name : split(read_all(order.get(), kModuleListLimit), '\n')) {
-    if (!name.empty()) load_module(folder, name);
-  }
-}
-
 void write_setting(const char* path, const char* value) {
   try {
     write_kernel_file(path, value);
@@ -132,22 +111,20 @@ void protect_this_process() {
 
 }  // namespace
 
-void boot() {
-  const UniqueFd modules(::open("/modules", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+Modules boot() {
+  UniqueFd folder(::open("/modules", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   move_to_tmpfs();
   mount_file_systems();
   ensure_standard_streams();
   protect_this_process();
   set_limits();
-  if (modules) {
-    load_modules(modules.get());
-  } else {
-    log::error("the initramfs has no /modules");
-  }
+  Modules modules(std::move(folder));
+  modules.load_boot();
   if (::mkdir(std::string(kStateFolder).c_str(), 0700) != 0) throw errno_error(kStateFolder);
   // As Docker sets them for every container: no capability is needed for low ports and ping.
   write_setting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
   write_setting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+  return modules;
 }
 
 std::uint64_t memory_for_containers() {

@@ -4,13 +4,15 @@
 #include <string_view>
 
 #include "base/unique_fd.hpp"
+#include "tether/os/modules.hpp"
 
 namespace berth::tether::os {
 
 /// Everything PID 1 does before it serves: a tmpfs becomes the root (pivot_root(2) refuses to leave the
 /// initramfs), the kernel's file systems are mounted in it, modules are loaded from the initramfs and freed.
-/// Blocks for the time the kernel needs. Throws when the machine cannot go on.
-void boot();
+/// Blocks for the time the kernel needs. Throws when the machine cannot go on. Returns the modules that are
+/// left.
+Modules boot();
 
 /// Bytes that all containers together may take: what the machine has left after boot(), without a reserve
 /// that keeps the tether and the kernel going while they take it all.

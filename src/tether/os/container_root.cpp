@@ -18,7 +18,6 @@
 #include "tether/os/boot.hpp"
 #include "tether/os/copy_tree.hpp"
 #include "tether/os/mount.hpp"
-#include "tether/os/resolver_files.hpp"
 #include "tether/os/worker.hpp"
 
 namespace berth::tether::os {
@@ -50,6 +49,14 @@ std::string read_image_file(int root, const std::string& path) {
   if (!found || ::fstat(found.get(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
   const UniqueFd file = open_file(descriptor_path(found.get()), O_RDONLY);
   return read_all(file.get(), kNameFileLimit);
+}
+
+/// A container may have made it as large as it likes: then only ours is left.
+std::string read_name_file(const std::string& path) {
+  const UniqueFd file = open_file(path, O_RDONLY);
+  struct stat status {};
+  check(::fstat(file.get(), &status), "stat");
+  return status.st_size <= static_cast<off_t>(kNameFileLimit) ? read_all(file.get(), kNameFileLimit) : "";
 }
 
 void write_in_place(const std::string& path, std::string_view content) {
@@ -179,18 +186,24 @@ Task<std::string> ContainerRoot::prepare_volume(std::string name, std::string de
 
 void ContainerRoot::apply_names(const NameSettings& settings) {
   if (names_ == settings) return;
+  const std::string hosts = make_hosts(settings);
+  const std::string resolver = make_resolver(settings);
   if (!names_) {
     make_directories(state_path("etc"), 0755);
-    for (const std::string_view name : kNameFiles) {
-      image_files_[std::string(name)] = read_image_file(root_.get(), fmt::format("/etc/{}", name));
-    }
+    write_in_place(state_path("etc/hosts"), rest_of_hosts(read_image_file(root_.get(), "/etc/hosts"), hosts));
+    write_in_place(state_path("etc/resolv.conf"),
+                   rest_of_resolver(read_image_file(root_.get(), "/etc/resolv.conf"), resolver));
   }
-  write_in_place(state_path("etc/hostname"), settings.hostname + "\n");
-  write_in_place(state_path("etc/hosts"),
-                 make_hosts_file(settings.hostname, settings.domain, settings.addresses, settings.extra_hosts,
-                                 image_files_["hosts"]));
-  write_in_place(state_path("etc/resolv.conf"),
-                 make_resolver_file(settings.nameservers, settings.search, image_files_["resolv.conf"]));
+  const std::string full_name =
+      settings.domain.empty() ? settings.hostname : settings.hostname + "." + settings.domain;
+  if (!names_ || names_->hostname != settings.hostname || names_->domain != settings.domain)
+    write_in_place(state_path("etc/hostname"), full_name + "\n");
+  for (const auto& [file, ours] : {std::pair<const char*, const std::string&>("etc/hosts", hosts),
+                                   std::pair<const char*, const std::string&>("etc/resolv.conf", resolver)}) {
+    const std::string now = read_name_file(state_path(file));
+    const std::string blended = blend(now, ours);
+    if (blended != now) write_in_place(state_path(file), blended);
+  }
   if (!names_) {
     for (const std::string_view name : kNameFiles) bind_name_file(std::string(name));
   }

@@ -9,23 +9,13 @@
 #include "base/unique_fd.hpp"
 #include "config/executor.hpp"
 #include "tether/os/devices.hpp"
+#include "tether/os/resolver_files.hpp"
 
 namespace berth::tether::os {
 
 /// Serials of the disks.
 inline constexpr std::string_view kImageDisk = "image";      ///< EROFS, read-only
 inline constexpr std::string_view kScratchDisk = "scratch";  ///< ext4, writable, the container's own
-
-/// What a container's files under /etc say.
-struct NameSettings {
-  std::string hostname;
-  std::string domain;
-  std::vector<std::string> addresses;
-  std::map<std::string, std::string> extra_hosts;
-  std::vector<std::string> nameservers;
-  std::vector<std::string> search;
-  bool operator==(const NameSettings&) const = default;
-};
 
 /// The container's root file system: the writable disk over the image, with volumes and the files of its own.
 class ContainerRoot {
@@ -42,8 +32,8 @@ class ContainerRoot {
   /// that is made on first use, with the image's content where the copy mode asks for it.
   Task<> apply_mounts(const std::map<std::string, config::MountSpec>& mounts, Milliseconds limit);
 
-  /// Writes hosts, hostname and resolv.conf where they change; binds them over the container's the first
-  /// time.
+  /// Brings our part of hosts, hostname and resolv.conf up to date, where it differs; binds the files over
+  /// the container's the first time. What the image and the container have written into them stays.
   void apply_names(const NameSettings& settings);
 
   /// Unmounts everything, last first. Throws when something is still in use.
@@ -67,7 +57,6 @@ class ContainerRoot {
   std::vector<std::string> base_mounts_;
   std::map<std::string, Mounted> mounted_;
   std::vector<std::string> mount_order_;
-  std::map<std::string, std::string> image_files_;  // name: content below /etc in the image
   std::optional<NameSettings> names_;
 };
 

@@ -10,11 +10,13 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
 #include <memory>
 
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/text.hpp"
+#include "tether/os/network_plan.hpp"
 
 namespace berth::tether::os {
 namespace {
@@ -59,6 +61,20 @@ std::optional<std::string> find_entry(const std::string& folder, const std::stri
   return std::nullopt;
 }
 
+/// The network interface of the device at that place of the PCI bus.
+std::optional<std::string> find_interface_at(const std::string& pci_address) {
+  namespace fs = std::filesystem;
+  std::error_code failure;
+  for (const auto& entry : fs::directory_iterator("/sys/class/net", failure)) {
+    // .../0000:00:05.0/virtio2
+    const fs::path device = fs::canonical(entry.path() / "device", failure);
+    if (failure) continue;
+    if (device.filename() == pci_address || device.parent_path().filename() == pci_address)
+      return entry.path().filename().string();
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Devices::Devices(const asio::any_io_executor& executor) : uevents_(executor, open_uevents()) {}
@@ -73,9 +89,11 @@ Task<std::string> Devices::disk(std::string serial, Milliseconds limit) {
   co_return "/dev/" + co_await wait_for(search, fmt::format("disk \"{}\"", serial), limit);
 }
 
-Task<std::string> Devices::interface(std::string mac, Milliseconds limit) {
-  const auto search = [mac] { return find_entry("/sys/class/net", "address", mac); };
-  co_return co_await wait_for(search, fmt::format("network interface {}", mac), limit);
+Task<std::string> Devices::interface(std::string card, Milliseconds limit) {
+  const auto search = [card] {
+    return is_mac_address(card) ? find_entry("/sys/class/net", "address", card) : find_interface_at(card);
+  };
+  co_return co_await wait_for(search, fmt::format("network card {}", card), limit);
 }
 
 Task<std::string> Devices::wait_for(Search search, std::string what, Milliseconds limit) {

@@ -19,8 +19,9 @@ class Devices {
   Task<std::string> port(std::string name, Milliseconds limit);
   /// The block device whose serial is `serial`, e.g. "/dev/vda".
   Task<std::string> disk(std::string serial, Milliseconds limit);
-  /// The name of the network interface with that address ("52:54:00:12:34:56", any case).
-  Task<std::string> interface(std::string mac, Milliseconds limit);
+  /// The name of the network interface of a card: by its MAC address ("52:54:00:12:34:56", any case) or its
+  /// PCI address ("0000:00:05.0").
+  Task<std::string> interface(std::string card, Milliseconds limit);
 
  private:
   using Search = std::function<std::optional<std::string>()>;

@@ -1,38 +1,23 @@
 #include "tether/os/network.hpp"
 
+#include <net/if.h>
+
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <filesystem>
 
 #include "base/error.hpp"
+#include "base/ids.hpp"
 #include "base/io.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "tether/firewall/nftables.hpp"
 
 namespace berth::tether::os {
 namespace {
 
 constexpr unsigned kLoopbackIndex = 1;
-
-/// The bytes as the kernel wants them: an IPv4 address has 4.
-std::string wire_bytes(const config::IpAddress& address) {
-  if (!address.is_v4()) return address.data;
-  const std::uint32_t number = address.v4_number();
-  return {static_cast<char>(number >> 24), static_cast<char>(number >> 16), static_cast<char>(number >> 8),
-          static_cast<char>(number)};
-}
-
-InterfaceAddress wire_network(const config::IpNetwork& network) {
-  InterfaceAddress address{wire_bytes(network.ip), 0};
-  const auto bits = network.mask.bits();
-  if (!bits) throw Error(Code::invalid_argument, "{} has no proper network mask", network.ip.to_string());
-  const bool mapped = address.bytes.size() == 4 && network.mask.data.size() == 16;
-  address.prefix_length = static_cast<unsigned>(mapped ? *bits - 96 : *bits);
-  return address;
-}
-
-bool is_unspecified(const config::IpAddress& address) {
-  const std::string bytes = wire_bytes(address);
-  return bytes.find_first_not_of('\0') == std::string::npos;
-}
 
 std::uint64_t read_counter(const std::filesystem::path& path) {
   const std::string text = find_file(path).value_or("");
@@ -41,76 +26,359 @@ std::uint64_t read_counter(const std::filesystem::path& path) {
   return value;
 }
 
-template <typename T>
-bool contains(const std::vector<T>& all, const T& one) {
-  return std::find(all.begin(), all.end(), one) != all.end();
+std::uint32_t random_number() {
+  const std::string bytes = random_bytes(sizeof(std::uint32_t));
+  std::uint32_t number = 0;
+  std::memcpy(&number, bytes.data(), sizeof number);
+  return number;
+}
+
+dhcp::Mac mac_of(const std::string& name) {
+  const std::string text = read_file("/sys/class/net/" + name + "/address");
+  if (!is_mac_address(trim(text))) throw Error(Code::unsupported, "{} is no Ethernet card", name);
+  dhcp::Mac mac{};
+  for (std::size_t i = 0; i < mac.size(); ++i)
+    std::from_chars(text.data() + i * 3, text.data() + i * 3 + 2, mac[i], 16);
+  return mac;
+}
+
+Lease lease_from(const dhcp::Reply& reply) {
+  Lease lease;
+  lease.address = {config::IpAddress::v4(reply.address),
+                   config::IpMask::of(static_cast<int>(reply.prefix_length), 4)};
+  if (reply.router != 0) lease.gateway = config::IpAddress::v4(reply.router);
+  for (const std::uint32_t server : reply.nameservers)
+    lease.nameservers.push_back(config::IpAddress::v4(server));
+  lease.mtu = reply.mtu;
+  return lease;
+}
+
+std::uint32_t current_mtu(const std::string& name) {
+  return static_cast<std::uint32_t>(read_counter("/sys/class/net/" + name + "/mtu"));
+}
+
+bool interface_exists(const std::string& name) {
+  return ::if_nametoindex(name.c_str()) != 0;
+}
+
+/// Runs a step for a card; what it throws names the networks on it.
+template <typename Step>
+void for_networks(const CardPlan& plan, Step step) {
+  try {
+    step();
+  } catch (Error& error) {
+    error.add_context(fmt::format("network {}", plan.networks));
+    throw;
+  }
+}
+
+/// Addresses come from the configuration, never from a router that announces itself.
+void ignore_router_advertisements(const std::string& name) {
+  try {
+    write_kernel_file("/proc/sys/net/ipv6/conf/" + name + "/accept_ra", "0");
+  } catch (const Error& error) {
+    log::warning("{}", error.what());
+  }
 }
 
 }  // namespace
+
+Network::Network(const asio::any_io_executor& executor, Devices& devices, Modules& modules,
+                 std::function<void()> on_change)
+    : executor_(executor),
+      devices_(devices),
+      modules_(modules),
+      on_change_(std::move(on_change)),
+      lease_changed_(executor) {}
+
+Network::~Network() {
+  release();
+}
+
+void Network::release() {
+  for (auto& [device, card] : cards_) {
+    if (card.client) card.client->stop();
+    card.client.reset();
+  }
+}
 
 void Network::set_loopback_up() {
   rtnetlink_.set_up(kLoopbackIndex);
 }
 
-Task<> Network::apply(std::map<std::string, config::NetworkEndpoint>& endpoints, Milliseconds limit) {
-  std::map<std::string, Settings> wanted;
-  for (const auto& [key, endpoint] : endpoints) {
-    const std::string& mac = endpoint.common.id.empty() ? key : endpoint.common.id;
+Task<> Network::apply(Endpoints endpoints, std::string host_name, Limits limits) {
+  std::vector<CardPlan> plans = plan_cards(endpoints);
+  std::map<std::string, std::string> names;  // of interfaces, by device
+  co_await find_cards(plans, limits.card, names);
+  rename_cards(plans, names);
+  // Before anything can come in by an address.
+  apply_firewall(plans, endpoints, names);
+  endpoints_ = std::move(endpoints);
+  remove_cards(plans);
+  for (CardPlan& plan : plans) {
+    Card& card = cards_[plan.device];
+    card.plan = std::move(plan);
+    for_networks(card.plan, [&] {
+      bring_up(card, names.at(card.plan.device));
+      if (!card.plan.dynamic) stop_client(card);
+      reconcile(card);
+      card.failure.reset();
+      if (card.plan.dynamic && !card.client) start_client(card, host_name);
+    });
+  }
+  co_await wait_leases(limits.lease);
+}
+
+void Network::start_client(Card& card, const std::string& host_name) {
+  const std::string device = card.plan.device;
+  dhcp::Client::Parts parts{dhcp::open_transport(executor_, card.interface), clock_,
+                            [this, device] { take_lease(device); }};
+  dhcp::Exchange::Settings settings{mac_of(interface_name(card.interface)), host_name, random_number};
+  card.client = std::make_shared<dhcp::Client>(executor_, std::move(parts), std::move(settings));
+  card.client->start();
+}
+
+void Network::stop_client(Card& card) {
+  if (card.client) card.client->stop();
+  card.client.reset();
+  card.lease.reset();
+  card.failure.reset();
+  card.was_leased = false;
+}
+
+void Network::take_lease(const std::string& device) {
+  const auto found = cards_.find(device);
+  if (found == cards_.end() || !found->second.client) return;
+  Card& card = found->second;
+  const auto& reply = card.client->lease();
+  card.lease = reply ? std::optional(lease_from(*reply)) : std::nullopt;
+  card.was_leased = true;
+  if (!card.lease) log::warning("network {}: its lease is over", card.plan.networks);
+  card.failure.reset();
+  try {
+    for_networks(card.plan, [&] {
+      set_mtu(card, interface_name(card.interface));
+      reconcile(card);
+    });
+  } catch (const Error& error) {
+    log::error("apply a lease: {}", error.what());
+    card.failure = error;
+  }
+  lease_changed_.notify_all();
+  on_change_();
+}
+
+Task<> Network::wait_leases(Milliseconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (true) {
+    for (const auto& [device, card] : cards_) {
+      if (card.failure) throw Error(*card.failure);
+    }
+    const auto missing = std::find_if(cards_.begin(), cards_.end(), [](const auto& entry) {
+      return entry.second.client && !entry.second.was_leased;
+    });
+    if (missing == cards_.end()) co_return;
+    const std::string networks = missing->second.plan.networks;
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left <= Milliseconds(0) || !co_await lease_changed_.wait_for(left)) {
+      throw Error(Code::timeout, "network {}: no DHCP server gave an address within {} seconds", networks,
+                  std::chrono::duration_cast<std::chrono::seconds>(limit).count());
+    }
+  }
+}
+
+const std::optional<Lease>& Network::lease_of(const std::string& endpoint) const {
+  static const std::optional<Lease> kNone;
+  for (const auto& [device, card] : cards_) {
+    const auto& keys = card.plan.endpoints;
+    if (std::find(keys.begin(), keys.end(), endpoint) != keys.end()) return card.lease;
+  }
+  return kNone;
+}
+
+Task<> Network::find_cards(std::vector<CardPlan>& plans, Milliseconds limit,
+                           std::map<std::string, std::string>& names) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  for (const CardPlan& plan : plans) {
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
     try {
-      const std::string name = co_await devices_.interface(mac, limit);
-      wanted.emplace(key, settings_of(endpoint, interface_index(name)));
+      names[plan.device] = co_await devices_.interface(plan.device, std::max(left, Milliseconds(0)));
     } catch (Error& error) {
-      error.add_context(fmt::format("network {}", endpoint.network.common.name));
+      error.add_context(fmt::format("network {}", plan.networks));
       throw;
     }
   }
-  for (const auto& [key, before] : applied_) {
-    if (!wanted.contains(key)) change(before, {before.interface, {}, {}});
+}
+
+/// In two steps, so that cards may swap their names.
+void Network::rename_cards(const std::vector<CardPlan>& plans, std::map<std::string, std::string>& names) {
+  std::vector<const CardPlan*> renamed;
+  for (const CardPlan& plan : plans) {
+    if (!plan.name.empty() && names.at(plan.device) != plan.name) renamed.push_back(&plan);
   }
-  for (const auto& [key, after] : wanted) change(applied_[key], after);
-  applied_ = std::move(wanted);
+  for (const CardPlan* plan : renamed) {
+    const bool frees_it = std::any_of(renamed.begin(), renamed.end(), [&](const CardPlan* other) {
+      return other != plan && names.at(other->device) == plan->name;
+    });
+    const bool wanted_twice = std::any_of(plans.begin(), plans.end(), [&](const CardPlan& other) {
+      return other.device != plan->device && other.name == plan->name;
+    });
+    if (wanted_twice || (interface_exists(plan->name) && !frees_it)) {
+      throw Error(Code::already_exists, "network {}: there is another network interface named {}",
+                  plan->networks, plan->name);
+    }
+  }
+  for (const CardPlan* plan : renamed) {
+    if (!interface_exists(plan->name)) continue;
+    const auto holder = std::find_if(renamed.begin(), renamed.end(), [&](const CardPlan* other) {
+      return names.at(other->device) == plan->name;
+    });
+    const std::string aside = fmt::format("berth{}", interface_index(plan->name));
+    rename(plan->name, aside);
+    names[(*holder)->device] = aside;
+  }
+  for (const CardPlan* plan : renamed) {
+    for_networks(*plan, [&] { rename(names.at(plan->device), plan->name); });
+    names[plan->device] = plan->name;
+  }
+}
+
+/// The kernel renames only what is down, and that loses what it had.
+void Network::rename(const std::string& from, const std::string& to) {
+  const unsigned interface = interface_index(from);
+  rtnetlink_.set_down(interface);
+  for (auto& [device, card] : cards_) {
+    if (card.interface != interface) continue;
+    for (const InterfaceAddress& address : card.applied.addresses)
+      rtnetlink_.remove_address(interface, address);
+    card.applied = {};
+    card.up = false;
+    stop_client(card);
+  }
+  rtnetlink_.rename(interface, to);
+}
+
+void Network::apply_firewall(const std::vector<CardPlan>& plans, const Endpoints& endpoints,
+                             const std::map<std::string, std::string>& names) {
+  std::vector<firewall::CardPolicy> policies;
+  std::vector<std::string> complaints;
+  for (const CardPlan& plan : plans) {
+    std::vector<const config::NetworkEndpoint*> on_card;
+    for (const std::string& key : plan.endpoints) on_card.push_back(&endpoints.at(key));
+    if (std::none_of(on_card.begin(), on_card.end(),
+                     [](const auto* endpoint) { return firewall::wants_firewall(*endpoint); })) {
+      continue;
+    }
+    for_networks(plan, [&] {
+      policies.push_back(firewall::make_policy(interface_index(names.at(plan.device)), on_card, complaints));
+    });
+  }
+  if (policies == policies_) return;
+  for (const std::string& complaint : complaints) log::warning("{}", complaint);
+  try {
+    modules_.load(kFirewallModules);
+    firewall::commit(firewall::make_transaction(policies));
+  } catch (Error& error) {
+    error.add_context("firewall");
+    throw;
+  }
+  policies_ = std::move(policies);
+}
+
+void Network::remove_cards(const std::vector<CardPlan>& plans) {
+  for (auto entry = cards_.begin(); entry != cards_.end();) {
+    const auto current = entry++;
+    Card& card = current->second;
+    const bool stays = std::any_of(plans.begin(), plans.end(),
+                                   [&](const CardPlan& plan) { return plan.device == current->first; });
+    if (stays) continue;
+    try {
+      stop_client(card);
+      card.plan.endpoints.clear();
+      reconcile(card);
+      rtnetlink_.set_down(card.interface);
+    } catch (const Error& error) {
+      // The card may be gone itself.
+      log::warning("leaving the network {}: {}", card.plan.networks, error.what());
+    }
+    cards_.erase(current);
+  }
+}
+
+void Network::bring_up(Card& card, const std::string& name) {
+  const unsigned interface = interface_index(name);
+  if (card.interface != interface) {
+    stop_client(card);
+    CardPlan plan = std::move(card.plan);
+    card = {};
+    card.plan = std::move(plan);
+    card.interface = interface;
+    card.first_mtu = current_mtu(name);
+  }
+  set_mtu(card, name);
+  if (card.up) return;
+  ignore_router_advertisements(name);
+  rtnetlink_.set_up(interface);
+  card.up = true;
+}
+
+void Network::set_mtu(Card& card, const std::string& name) {
+  std::uint32_t mtu = card.plan.mtu;
+  if (mtu == 0) mtu = card.lease && card.lease->mtu != 0 ? card.lease->mtu : card.first_mtu;
+  if (mtu != current_mtu(name)) rtnetlink_.set_mtu(card.interface, mtu);
+}
+
+InterfaceSettings Network::wanted_settings(const Card& card) const {
+  InterfaceSettings wanted;
+  for (const std::string& key : card.plan.endpoints) {
+    InterfaceSettings settings = settings_of(endpoints_.at(key), card.lease);
+    wanted.addresses.merge(settings.addresses);
+    wanted.routes.merge(settings.routes);
+  }
+  return wanted;
+}
+
+void Network::reconcile(Card& card) {
+  const InterfaceSettings wanted = wanted_settings(card);
+  if (wanted == card.applied) return;
+  InterfaceSettings& applied = card.applied;
+  for (const Route& route : InterfaceSettings(applied).routes) {
+    if (wanted.routes.contains(route)) continue;
+    rtnetlink_.remove_route(card.interface, route.destination, route.gateway);
+    applied.routes.erase(route);
+  }
+  for (const InterfaceAddress& address : wanted.addresses) {
+    if (applied.addresses.contains(address)) continue;
+    rtnetlink_.add_address(card.interface, address);
+    applied.addresses.insert(address);
+  }
+  bool lost = false;
+  for (const InterfaceAddress& address : InterfaceSettings(applied).addresses) {
+    if (wanted.addresses.contains(address)) continue;
+    rtnetlink_.remove_address(card.interface, address);
+    applied.addresses.erase(address);
+    lost = true;
+  }
+  // With an address go those that are secondary to it, and routes.
+  if (lost) {
+    for (const InterfaceAddress& address : wanted.addresses) rtnetlink_.add_address(card.interface, address);
+    applied.routes.clear();
+  }
+  for (const Route& route : wanted.routes) {
+    if (applied.routes.contains(route)) continue;
+    rtnetlink_.add_route(card.interface, route.destination, route.gateway);
+    applied.routes.insert(route);
+  }
+}
+
+void Network::record(Endpoints& endpoints) const {
   for (auto& [key, endpoint] : endpoints) {
-    if (!endpoint.ip || is_unspecified(endpoint.ip->ip)) continue;
-    endpoint.assigned = *endpoint.ip;
-    endpoint.network.assigned.gateway = endpoint.network.gateway;
-    endpoint.network.assigned.nameservers = endpoint.network.nameservers;
-  }
-}
-
-Network::Settings Network::settings_of(const config::NetworkEndpoint& endpoint, unsigned interface) {
-  Settings settings;
-  settings.interface = interface;
-  if (!endpoint.ip || endpoint.ip->empty()) {
-    if (!endpoint.is_static)
-      throw Error(Code::unsupported, "it has no address, and asking for one by DHCP is not possible");
-    throw Error(Code::invalid_argument, "it is static and has no address");
-  }
-  if (is_unspecified(endpoint.ip->ip)) return settings;  // somebody else looks after its address
-  settings.addresses.push_back(wire_network(*endpoint.ip));
-  if (endpoint.network.gateway.empty()) return settings;
-  const std::string gateway = wire_bytes(endpoint.network.gateway.ip);
-  if (endpoint.network.is_default) settings.routes.push_back({{}, gateway});
-  for (const auto& destination : endpoint.network.destinations) {
-    settings.routes.push_back({wire_network(destination), gateway});
-  }
-  return settings;
-}
-
-void Network::change(const Settings& before, const Settings& after) {
-  for (const auto& route : before.routes) {
-    if (!contains(after.routes, route))
-      rtnetlink_.remove_route(before.interface, route.destination, route.gateway);
-  }
-  for (const auto& address : before.addresses) {
-    if (!contains(after.addresses, address)) rtnetlink_.remove_address(before.interface, address);
-  }
-  if (before.interface != after.interface) rtnetlink_.set_up(after.interface);
-  for (const auto& address : after.addresses) {
-    if (!contains(before.addresses, address)) rtnetlink_.add_address(after.interface, address);
-  }
-  for (const auto& route : after.routes) {
-    if (!contains(before.routes, route))
-      rtnetlink_.add_route(after.interface, route.destination, route.gateway);
+    const auto applied = endpoints_.find(key);
+    if (applied == endpoints_.end()) continue;
+    const Assignment assignment = assignment_of(applied->second, lease_of(key));
+    endpoint.assigned = assignment.address;
+    endpoint.network.assigned.gateway = assignment.gateway;
+    endpoint.network.assigned.nameservers = assignment.nameservers;
   }
 }
 
@@ -123,27 +391,6 @@ Network::Counters Network::counters() const {
     sum.sent_bytes += read_counter(entry.path() / "statistics/tx_bytes");
   }
   return sum;
-}
-
-std::vector<std::string> nameservers_of(const std::map<std::string, config::NetworkEndpoint>& endpoints) {
-  std::vector<std::string> servers;
-  for (const bool of_default : {true, false}) {
-    for (const auto& [key, endpoint] : endpoints) {
-      if (endpoint.network.is_default != of_default) continue;
-      for (const auto& server : endpoint.network.nameservers) {
-        if (!contains(servers, server.to_string())) servers.push_back(server.to_string());
-      }
-    }
-  }
-  return servers;
-}
-
-std::vector<std::string> addresses_of(const std::map<std::string, config::NetworkEndpoint>& endpoints) {
-  std::vector<std::string> addresses;
-  for (const auto& [key, endpoint] : endpoints) {
-    if (!endpoint.assigned.empty()) addresses.push_back(endpoint.assigned.ip.to_string());
-  }
-  return addresses;
 }
 
 }  // namespace berth::tether::os

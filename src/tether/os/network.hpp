@@ -1,12 +1,21 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/async.hpp"
-#include "config/executor.hpp"
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "tether/dhcp/client.hpp"
+#include "tether/firewall/policy.hpp"
 #include "tether/os/devices.hpp"
+#include "tether/os/modules.hpp"
+#include "tether/os/network_plan.hpp"
 #include "tether/os/rtnetlink.hpp"
 
 namespace berth::tether::os {
@@ -14,14 +23,30 @@ namespace berth::tether::os {
 /// The machine's interfaces, made to be what the configuration says.
 class Network {
  public:
-  explicit Network(Devices& devices) : devices_(devices) {}
+  /// `on_change` is called when a lease has come, changed or gone since apply() returned.
+  Network(const asio::any_io_executor& executor, Devices& devices, Modules& modules,
+          std::function<void()> on_change);
+  ~Network();
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
 
   void set_loopback_up();
 
-  /// Applies what differs from the last time and records in each endpoint what it was assigned. An endpoint's
-  /// common.id (or else its key) is the MAC address of its interface. Throws not-found when an interface has
-  /// not come within `limit`, unsupported for an endpoint without an address.
-  Task<> apply(std::map<std::string, config::NetworkEndpoint>& endpoints, Milliseconds limit);
+  struct Limits {
+    Milliseconds card;   ///< for a network card to appear
+    Milliseconds lease;  ///< for a DHCP server to answer
+  };
+  /// Applies what differs from what the machine has; the same again changes nothing. `host_name` is what DHCP
+  /// servers are told. May be cancelled where it waits, and begun anew with other endpoints. Throws, naming
+  /// the network: not-found when a card does not come, timeout when no lease comes, already-exists when
+  /// another interface has a wanted name, and what plan_cards throws.
+  Task<> apply(Endpoints endpoints, std::string host_name, Limits limits);
+
+  /// Gives leases back and asks for none any more.
+  void release();
+
+  /// Writes into the endpoints what they were assigned.
+  void record(Endpoints& endpoints) const;
 
   struct Counters {
     std::uint64_t received_bytes = 0;
@@ -31,29 +56,45 @@ class Network {
   Counters counters() const;
 
  private:
-  struct Route {
-    InterfaceAddress destination;
-    std::string gateway;
-    bool operator==(const Route&) const = default;
-  };
-  struct Settings {
+  struct Card {
+    CardPlan plan;
     unsigned interface = 0;
-    std::vector<InterfaceAddress> addresses;
-    std::vector<Route> routes;
-    bool operator==(const Settings&) const = default;
+    std::uint32_t first_mtu = 0;  ///< as the card came
+    InterfaceSettings applied;    ///< what the interface has
+    bool up = false;
+    std::shared_ptr<dhcp::Client> client;
+    std::optional<Lease> lease;
+    std::optional<Error> failure;  ///< why the lease could not be applied
+    bool was_leased = false;       ///< a lease has come; who loses one waits for the next in the background
   };
 
-  static Settings settings_of(const config::NetworkEndpoint& endpoint, unsigned interface);
-  void change(const Settings& before, const Settings& after);
+  void start_client(Card& card, const std::string& host_name);
+  void take_lease(const std::string& device);
+  void stop_client(Card& card);
+  Task<> wait_leases(Milliseconds limit);
+  const std::optional<Lease>& lease_of(const std::string& endpoint) const;
+  void set_mtu(Card& card, const std::string& name);
+  Task<> find_cards(std::vector<CardPlan>& plans, Milliseconds limit,
+                    std::map<std::string, std::string>& names);
+  void rename_cards(const std::vector<CardPlan>& plans, std::map<std::string, std::string>& names);
+  void rename(const std::string& from, const std::string& to);
+  void apply_firewall(const std::vector<CardPlan>& plans, const Endpoints& endpoints,
+                      const std::map<std::string, std::string>& names);
+  void remove_cards(const std::vector<CardPlan>& plans);
+  void bring_up(Card& card, const std::string& name);
+  void reconcile(Card& card);
+  InterfaceSettings wanted_settings(const Card& card) const;
 
+  asio::any_io_executor executor_;
   Devices& devices_;
+  Modules& modules_;
+  std::function<void()> on_change_;
+  const MonotonicClock clock_;
+  Event lease_changed_;
   Rtnetlink rtnetlink_;
-  std::map<std::string, Settings> applied_;
+  Endpoints endpoints_;
+  std::vector<firewall::CardPolicy> policies_;  ///< that the kernel has
+  std::map<std::string, Card> cards_;           ///< by device
 };
-
-/// The name servers of all endpoints, each once, the default network's first.
-std::vector<std::string> nameservers_of(const std::map<std::string, config::NetworkEndpoint>& endpoints);
-/// The addresses the machine has, as text.
-std::vector<std::string> addresses_of(const std::map<std::string, config::NetworkEndpoint>& endpoints);
 
 }  // namespace berth::tether::os

@@ -6,43 +6,10 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 #include "base/error.hpp"
 
 namespace berth::tether::os {
-
-/// One message: header, body, attributes.
-class Rtnetlink::Request {
- public:
-  template <typename Body>
-  Request(std::uint16_t type, std::uint16_t flags, const Body& body) {
-    header().nlmsg_type = type;
-    header().nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags);
-    header().nlmsg_len = NLMSG_LENGTH(sizeof body);
-    std::memcpy(NLMSG_DATA(&header()), &body, sizeof body);
-  }
-
-  void add(std::uint16_t type, std::string_view value) {
-    const std::size_t at = NLMSG_ALIGN(header().nlmsg_len);
-    if (at + RTA_SPACE(value.size()) > bytes_.size())
-      throw Error(Code::invalid_argument, "a netlink request is too long");
-    auto* attribute = reinterpret_cast<rtattr*>(bytes_.data() + at);
-    attribute->rta_type = type;
-    attribute->rta_len = static_cast<std::uint16_t>(RTA_LENGTH(value.size()));
-    std::memcpy(RTA_DATA(attribute), value.data(), value.size());
-    header().nlmsg_len = static_cast<std::uint32_t>(at + attribute->rta_len);
-  }
-  void add(std::uint16_t type, std::uint32_t value) {
-    add(type, {reinterpret_cast<const char*>(&value), sizeof value});
-  }
-
-  nlmsghdr& header() { return *reinterpret_cast<nlmsghdr*>(bytes_.data()); }
-
- private:
-  alignas(NLMSG_ALIGNTO) std::array<char, 512> bytes_{};
-};
-
 namespace {
 
 std::uint8_t family_of(std::string_view address) {
@@ -51,37 +18,64 @@ std::uint8_t family_of(std::string_view address) {
   throw Error(Code::invalid_argument, "an address has {} bytes", address.size());
 }
 
+ifinfomsg link_body(unsigned interface) {
+  ifinfomsg body{};
+  body.ifi_index = static_cast<int>(interface);
+  return body;
+}
+
 ifaddrmsg address_body(unsigned interface, const InterfaceAddress& address) {
   ifaddrmsg body{};
   body.ifa_family = family_of(address.bytes);
   body.ifa_prefixlen = static_cast<std::uint8_t>(address.prefix_length);
   body.ifa_index = interface;
+  // Who gives the addresses sees to it that they are unique; a tentative one cannot be used for a second.
+  if (body.ifa_family == AF_INET6) body.ifa_flags = IFA_F_NODAD;
   return body;
 }
 
 }  // namespace
 
-Rtnetlink::Rtnetlink()
-    : socket_(check(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), "open rtnetlink")) {}
+Rtnetlink::Rtnetlink() : socket_(NETLINK_ROUTE) {}
+
+void Rtnetlink::set_link(unsigned interface, bool up) {
+  ifinfomsg body = link_body(interface);
+  body.ifi_flags = up ? IFF_UP : 0;
+  body.ifi_change = IFF_UP;
+  NetlinkMessage request(RTM_NEWLINK, NLM_F_ACK, body);
+  send(request, 0, up ? "set a network interface up" : "set a network interface down");
+}
 
 void Rtnetlink::set_up(unsigned interface) {
-  ifinfomsg body{};
-  body.ifi_index = static_cast<int>(interface);
-  body.ifi_flags = IFF_UP;
-  body.ifi_change = IFF_UP;
-  Request request(RTM_NEWLINK, 0, body);
-  send(request, 0, "set a network interface up");
+  set_link(interface, true);
+}
+
+void Rtnetlink::set_down(unsigned interface) {
+  set_link(interface, false);
+}
+
+void Rtnetlink::rename(unsigned interface, std::string_view name) {
+  NetlinkMessage request(RTM_NEWLINK, NLM_F_ACK, link_body(interface));
+  request.add_text(IFLA_IFNAME, name);
+  send(request, 0, "rename a network interface");
+}
+
+void Rtnetlink::set_mtu(unsigned interface, std::uint32_t mtu) {
+  NetlinkMessage request(RTM_NEWLINK, NLM_F_ACK, link_body(interface));
+  request.add_u32(IFLA_MTU, mtu);
+  send(request, 0, "set the MTU of a network interface");
 }
 
 void Rtnetlink::add_address(unsigned interface, const InterfaceAddress& address) {
-  Request request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, address_body(interface, address));
+  NetlinkMessage request(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE,
+                         address_body(interface, address));
   request.add(IFA_LOCAL, address.bytes);
   request.add(IFA_ADDRESS, address.bytes);
   send(request, EEXIST, "set a network address");
 }
 
 void Rtnetlink::remove_address(unsigned interface, const InterfaceAddress& address) {
-  Request request(RTM_DELADDR, 0, address_body(interface, address));
+  NetlinkMessage request(RTM_DELADDR, NLM_F_ACK, address_body(interface, address));
   request.add(IFA_LOCAL, address.bytes);
   send(request, EADDRNOTAVAIL, "remove a network address");
 }
@@ -104,33 +98,32 @@ void Rtnetlink::route(std::uint16_t type, std::uint16_t flags, unsigned interfac
   body.rtm_protocol = RTPROT_STATIC;
   body.rtm_scope = RT_SCOPE_UNIVERSE;
   body.rtm_type = RTN_UNICAST;
-  Request request(type, flags, body);
+  NetlinkMessage request(type, static_cast<std::uint16_t>(NLM_F_ACK | flags), body);
   if (!destination.bytes.empty()) request.add(RTA_DST, destination.bytes);
   request.add(RTA_GATEWAY, gateway);
-  request.add(RTA_OIF, interface);
+  request.add_u32(RTA_OIF, interface);
   send(request, type == RTM_DELROUTE ? ESRCH : EEXIST,
        type == RTM_DELROUTE ? "remove a route" : "set a route");
 }
 
-void Rtnetlink::send(Request& request, int tolerated, std::string_view doing) {
-  request.header().nlmsg_seq = ++sequence_;
-  check(::send(socket_.get(), &request.header(), request.header().nlmsg_len, 0), doing);
-  alignas(nlmsghdr) std::array<char, 4096> answer;
-  while (true) {
-    const auto size = check(::recv(socket_.get(), answer.data(), answer.size(), 0), doing);
-    const auto& header = *reinterpret_cast<const nlmsghdr*>(answer.data());
-    if (!NLMSG_OK(&header, static_cast<std::uint32_t>(size)) || header.nlmsg_seq != sequence_) continue;
-    if (header.nlmsg_type != NLMSG_ERROR) continue;
-    const int failure = -static_cast<const nlmsgerr*>(NLMSG_DATA(&header))->error;
-    if (failure == 0 || failure == tolerated) return;
-    throw errno_error(doing, failure);
-  }
+void Rtnetlink::send(NetlinkMessage& request, int tolerated, std::string_view doing) {
+  const std::uint32_t sequence = socket_.next_sequence();
+  socket_.send(request.finish(sequence), doing);
+  const int failure = socket_.receive_error(sequence, doing);
+  if (failure != 0 && failure != tolerated) throw errno_error(doing, failure);
 }
 
 unsigned interface_index(const std::string& name) {
   const unsigned index = ::if_nametoindex(name.c_str());
   if (index == 0) throw Error(Code::not_found, "there is no network interface {}", name);
   return index;
+}
+
+std::string interface_name(unsigned index) {
+  std::array<char, IF_NAMESIZE> name{};
+  if (::if_indextoname(index, name.data()) == nullptr)
+    throw Error(Code::not_found, "there is no network interface number {}", index);
+  return name.data();
 }
 
 }  // namespace berth::tether::os

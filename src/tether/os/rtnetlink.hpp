@@ -1,10 +1,11 @@
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
-#include "base/unique_fd.hpp"
+#include "tether/os/netlink.hpp"
 
 namespace berth::tether::os {
 
@@ -13,7 +14,7 @@ struct InterfaceAddress {
   std::string bytes;
   unsigned prefix_length = 0;
 
-  bool operator==(const InterfaceAddress&) const = default;
+  auto operator<=>(const InterfaceAddress&) const = default;
 };
 
 /// rtnetlink(7), as much as a guest needs. Each call waits for the kernel's answer and throws its error.
@@ -23,6 +24,11 @@ class Rtnetlink {
   Rtnetlink();
 
   void set_up(unsigned interface);
+  /// It loses its routes and IPv6 addresses.
+  void set_down(unsigned interface);
+  /// Of an interface that is down.
+  void rename(unsigned interface, std::string_view name);
+  void set_mtu(unsigned interface, std::uint32_t mtu);
   void add_address(unsigned interface, const InterfaceAddress& address);
   void remove_address(unsigned interface, const InterfaceAddress& address);
   /// `destination` without bytes is the default route.
@@ -30,16 +36,17 @@ class Rtnetlink {
   void remove_route(unsigned interface, const InterfaceAddress& destination, std::string_view gateway);
 
  private:
-  class Request;
+  void set_link(unsigned interface, bool up);
   void route(std::uint16_t type, std::uint16_t flags, unsigned interface, const InterfaceAddress& destination,
              std::string_view gateway);
-  void send(Request& request, int tolerated, std::string_view doing);
+  void send(NetlinkMessage& request, int tolerated, std::string_view doing);
 
-  UniqueFd socket_;
-  std::uint32_t sequence_ = 0;
+  NetlinkSocket socket_;
 };
 
 /// The kernel's number of an interface. Throws not-found.
 unsigned interface_index(const std::string& name);
+/// The reverse. Throws not-found.
+std::string interface_name(unsigned index);
 
 }  // namespace berth::tether::os
