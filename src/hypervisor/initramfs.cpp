@@ -193,8 +193,7 @@ std::string make_initramfs(const InitramfsSpec& spec) {
 }
 
 fs::path cached_initramfs(const InitramfsSpec& spec, const fs::path& cache) {
-  fs::path path =
-      cache / fmt::format("initramfs-{}-{:016x}", spec.kernel.release, hash(cache_key(spec)));
+  fs::path path = cache / fmt::format("initramfs-{}-{:016x}", spec.kernel.release, hash(cache_key(spec)));
   std::error_code ignored;
   if (fs::exists(path, ignored)) return path;
   make_directories(cache);
