@@ -7,6 +7,11 @@ template const Type& type_of<config::ExecutorConfig>();
 
 namespace berth::config {
 
+bool wants_firewall(const NetworkEndpoint& endpoint) {
+  return endpoint.network.trust_level != TrustLevel::unspecified || endpoint.network.type == "bridge" ||
+         endpoint.network.type == "external";
+}
+
 SessionConfig exec_in(const SessionConfig& container) {
   SessionConfig exec;
   exec.container = container.common.id;

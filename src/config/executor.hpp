@@ -210,6 +210,10 @@ struct ExecutorConfig {
   bool operator==(const ExecutorConfig&) const = default;
 };
 
+/// Whether the endpoint asks for a firewall in the guest: by a trust level, or as one on a network of type
+/// "external" or "bridge".
+bool wants_firewall(const NetworkEndpoint& endpoint);
+
 /// An exec of a container before it has a command: in its namespaces, with its environment, user, rights and
 /// limits.
 SessionConfig exec_in(const SessionConfig& container);

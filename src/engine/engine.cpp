@@ -150,7 +150,7 @@ launcher::Launcher::Settings Engine::launcher_settings(const record::Pod& pod) {
   const auto [choice, was_known] = choose_accelerator(state_->paths, pod);
   const bool is_news = !was_known || explain_accelerator;
   if (is_news && !choice.note.empty() && on_notice) on_notice(choice.note);
-  launcher::Launcher::Settings settings = machine_parts(state_->paths);
+  launcher::Launcher::Settings settings = machine_parts(state_->paths, pod);
   settings.paths = state_->paths;
   settings.id = pod.id();
   settings.accelerator = choice.accelerator;

@@ -43,14 +43,14 @@ template <typename T>
 T with_probe(const launcher::Paths& paths, std::function<Task<T>(hypervisor::KvmProbe&)> body) {
   hypervisor::QemuHypervisor qemu;
   const SystemClock clock;
-  const launcher::Launcher::Settings parts = machine_parts(paths);
+  record::Pod nobody;
+  nobody.host.user_slot = 0;
+  const launcher::Launcher::Settings parts = machine_parts(paths, nobody);
   hypervisor::KvmProbe::Settings settings;
   settings.state = paths.cache();
   settings.kernel = guest_kernel();
   settings.initramfs = parts.initramfs;
   settings.qemu_version = qemu.version();
-  record::Pod nobody;
-  nobody.host.user_slot = 0;
   settings.credentials = launcher::machine_credentials(nobody);
   return run_to_end<T>([&]() -> Task<T> {
     hypervisor::KvmProbe probe(qemu, clock, settings);
@@ -60,11 +60,15 @@ T with_probe(const launcher::Paths& paths, std::function<Task<T>(hypervisor::Kvm
 
 }  // namespace
 
-launcher::Launcher::Settings machine_parts(const launcher::Paths& paths) {
+launcher::Launcher::Settings machine_parts(const launcher::Paths& paths, const record::Pod& pod) {
   launcher::Launcher::Settings settings;
   hypervisor::InitramfsSpec spec;
   spec.kernel = guest_kernel();
   spec.init = paths.tether_program();
+  for (const auto& [name, endpoint] : pod.executor.networks) {
+    if (config::wants_firewall(endpoint))
+      spec.firewall_modules.assign(hypervisor::kFirewallModules.begin(), hypervisor::kFirewallModules.end());
+  }
   settings.kernel = spec.kernel.image;
   settings.initramfs = hypervisor::cached_initramfs(spec, paths.cache());
   return settings;

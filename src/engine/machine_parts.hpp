@@ -10,8 +10,9 @@ namespace berth::engine {
 
 using hypervisor::AcceleratorChoice;
 
-/// Kernel and initramfs, made when there is none: the parts that all machines of this installation share.
-launcher::Launcher::Settings machine_parts(const launcher::Paths& paths);
+/// Kernel and initramfs, made when there is none: the parts that all machines of this installation share, but
+/// that only those with a firewall have its modules.
+launcher::Launcher::Settings machine_parts(const launcher::Paths& paths, const record::Pod& pod);
 
 struct Acceleration {
   AcceleratorChoice choice;

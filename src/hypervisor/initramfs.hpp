@@ -37,8 +37,8 @@ struct InitramfsSpec {
   GuestKernel kernel;
   std::filesystem::path init;  ///< static binary, becomes /init
   std::vector<std::string_view> modules{kBootModules.begin(), kBootModules.end()};
-  /// Left out when the kernel lacks one: then there is no firewall.
-  std::vector<std::string_view> firewall_modules{kFirewallModules.begin(), kFirewallModules.end()};
+  /// kFirewallModules for a guest that may need a firewall. Left out when the kernel lacks one.
+  std::vector<std::string_view> firewall_modules{};
 };
 
 /// The archive's bytes, uncompressed newc: /init, /dev/console, /modules/NN-NAME.ko in load order, and

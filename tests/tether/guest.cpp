@@ -73,6 +73,7 @@ Fixtures::Fixtures() : folder_(fs::temp_directory_path(), "berth-tether-test-") 
   initramfs_ = folder_.path() / "initramfs";
   hypervisor::InitramfsSpec initramfs;
   initramfs.kernel = kernel;
+  initramfs.firewall_modules.assign(hypervisor::kFirewallModules.begin(), hypervisor::kFirewallModules.end());
   initramfs.init = tether_program();
   write_file(initramfs_, hypervisor::make_initramfs(initramfs));
   make_root(folder_.path() / "root");

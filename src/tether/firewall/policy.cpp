@@ -7,7 +7,6 @@ namespace berth::tether::firewall {
 namespace {
 
 constexpr std::string_view kBridge = "bridge";
-constexpr std::string_view kExternal = "external";
 
 Error bad_spec(std::string_view text) {
   return {Code::invalid_argument,
@@ -110,18 +109,13 @@ PortSpec parse_port_spec(std::string_view text) {
   return spec;
 }
 
-bool wants_firewall(const config::NetworkEndpoint& endpoint) {
-  return endpoint.network.trust_level != config::TrustLevel::unspecified ||
-         endpoint.network.type == kBridge || endpoint.network.type == kExternal;
-}
-
 CardPolicy make_policy(unsigned interface, const std::vector<const config::NetworkEndpoint*>& endpoints,
                        std::vector<std::string>& complaints) {
   CardPolicy policy;
   policy.interface = interface;
   for (const config::NetworkEndpoint* endpoint : endpoints) {
     if (!endpoint->is_static && (!endpoint->ip || endpoint->ip->empty())) policy.dhcp = true;
-    if (wants_firewall(*endpoint)) add_endpoint(*endpoint, policy, complaints);
+    if (config::wants_firewall(*endpoint)) add_endpoint(*endpoint, policy, complaints);
   }
   return policy;
 }

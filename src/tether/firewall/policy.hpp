@@ -54,10 +54,6 @@ struct PortSpec {
 /// Throws invalid-argument.
 PortSpec parse_port_spec(std::string_view text);
 
-/// Whether the endpoint asks for a firewall: by a trust level, or as one on a network of type "external" or
-/// "bridge".
-bool wants_firewall(const config::NetworkEndpoint& endpoint);
-
 /// The policy of a card with these endpoints, of which at least one wants a firewall: what any of those lets
 /// through. A bad port specification is reported in `complaints` and opens nothing. Throws invalid-argument
 /// for a pool that is none.

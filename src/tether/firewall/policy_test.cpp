@@ -89,10 +89,10 @@ TEST(FirewallPolicy, EndpointsOnOneCardAddUp) {
 }
 
 TEST(FirewallPolicy, ANetworkOfAnotherTypeHasNoneUnlessAsked) {
-  EXPECT_FALSE(wants_firewall(endpoint_of(TrustLevel::unspecified, "user")));
-  EXPECT_FALSE(wants_firewall(endpoint_of(TrustLevel::unspecified, "")));
-  EXPECT_TRUE(wants_firewall(endpoint_of(TrustLevel::closed, "user")));
-  EXPECT_TRUE(wants_firewall(endpoint_of(TrustLevel::unspecified, "bridge")));
+  EXPECT_FALSE(config::wants_firewall(endpoint_of(TrustLevel::unspecified, "user")));
+  EXPECT_FALSE(config::wants_firewall(endpoint_of(TrustLevel::unspecified, "")));
+  EXPECT_TRUE(config::wants_firewall(endpoint_of(TrustLevel::closed, "user")));
+  EXPECT_TRUE(config::wants_firewall(endpoint_of(TrustLevel::unspecified, "bridge")));
 }
 
 TEST(FirewallPolicy, SaysWhichPortIsNone) {

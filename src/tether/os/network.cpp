@@ -266,7 +266,7 @@ void Network::apply_firewall(const std::vector<CardPlan>& plans, const Endpoints
     std::vector<const config::NetworkEndpoint*> on_card;
     for (const std::string& key : plan.endpoints) on_card.push_back(&endpoints.at(key));
     if (std::none_of(on_card.begin(), on_card.end(),
-                     [](const auto* endpoint) { return firewall::wants_firewall(*endpoint); })) {
+                     [](const auto* endpoint) { return config::wants_firewall(*endpoint); })) {
       continue;
     }
     for_networks(plan, [&] {
