@@ -27,7 +27,7 @@ constexpr Milliseconds kDeviceLimit{10'000};
 /// Docker's clients give a start some minutes, the launcher one.
 constexpr Milliseconds kLeaseLimit{30'000};
 constexpr Milliseconds kVolumeLimit{600'000};
-constexpr Milliseconds kReportLimit{30'000};
+constexpr Milliseconds kHelloLimit{30'000};
 constexpr Milliseconds kKillLimit{5'000};
 constexpr Milliseconds kFarewellLimit{500};
 constexpr std::string_view kProcessesKey = "Processes";
@@ -94,7 +94,7 @@ Task<> Tether::run() {
 Task<> Tether::greet() {
   extraconfig::Difference hello;
   hello.changed = extraconfig::encode(make_hello());
-  co_await control_.send(link::DocumentKind::hello, std::move(hello), kReportLimit);
+  co_await control_.send(link::DocumentKind::hello, std::move(hello), kHelloLimit);
 }
 
 Task<extraconfig::Pairs> Tether::handle(link::Document document) {
@@ -418,45 +418,6 @@ Task<> Tether::restart_later(std::string id, std::uint64_t ticket, Milliseconds 
   config::SessionConfig again = *configured;
   again.run_block = false;
   begin_session(id, again);
-}
-
-void Tether::report_soon() {
-  report_pending_ = true;
-  report_changed_.notify_all();
-}
-
-Task<> Tether::report_loop() {
-  while (!link_lost_) {
-    while (!report_pending_) co_await report_changed_.wait();
-    report_pending_ = false;
-    extraconfig::Pairs now = writable_pairs(config_);
-    extraconfig::Difference difference = extraconfig::diff(reported_, now);
-    reporting_ = !difference.empty();
-    if (reporting_) co_await report(std::move(difference), std::move(now));
-    reporting_ = false;
-    report_changed_.notify_all();
-  }
-}
-
-Task<> Tether::report(extraconfig::Difference difference, extraconfig::Pairs now) {
-  try {
-    co_await control_.send(link::DocumentKind::report, std::move(difference), kReportLimit);
-    reported_ = std::move(now);
-  } catch (const Error& error) {
-    log::error("report: {}", error.what());
-    link_lost_ = error.code() == Code::unavailable;
-    // A host that refused it has seen it: the next change is told against what it should have.
-    if (error.code() != Code::timeout) reported_ = std::move(now);
-  }
-}
-
-Task<> Tether::wait_reported(Milliseconds limit) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  while ((report_pending_ || reporting_) && !link_lost_) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0)) co_return;
-    co_await report_changed_.wait_for(left);
-  }
 }
 
 Task<> Tether::shut_down() {
