@@ -12,7 +12,8 @@ from harness import IDLE, expect_error, unique_name
 pytestmark = pytest.mark.lifecycle
 
 COMMANDS = ["run", "ps", "logs", "exec", "attach", "stop", "kill", "start", "wait", "rm", "inspect", "images", "rmi",
-            "pull", "stats", "doctor", "version"]
+            "pull", "stats", "doctor", "version", "cp", "port", "port-forward", "ssh", "ssh-config", "ssh-proxy", "create",
+            "restart"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -70,6 +70,12 @@ def test_follow_goes_on_across_a_stop_and_a_start(berth):
         berth("rm", "-f", name)
 
 
+def test_e6_a_prompt_without_its_newline_is_there(berth, container):
+    name = container(command=("sh", "-c", "printf 'your name: '; sleep 1000000"))
+    berth.wait_for_output(name, "your name: ")
+    assert berth("logs", name).out == "your name: "
+
+
 def test_the_log_is_bounded(berth, container):
     line = "x" * 1000
     name = container(command=("sh", "-c", f"yes {line} | head -n 80000; echo the end"))

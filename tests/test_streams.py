@@ -4,6 +4,7 @@ BERTH_TEST_STREAM_BYTES says how much goes each way; 1073741824 takes some minut
 
 import hashlib
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -12,7 +13,7 @@ import time
 import pytest
 
 from conftest import IMAGE
-from harness import DEADLINE, kill_group, unique_name
+from harness import DEADLINE, kill_group, unique_name, wait_until
 
 pytestmark = pytest.mark.streams
 
@@ -151,3 +152,28 @@ def test_output_without_a_reader_is_no_failure(berth):
         kill_group(process)
         process.wait()
         berth("rm", "-f", name)
+
+
+def test_d14_every_client_gets_every_byte_from_its_attach_on(berth, container):
+    name = container("-i", command=("cat",))
+    first = berth.spawn("attach", "--no-stdin", name)
+    second = berth.spawn("attach", "--no-stdin", name)
+    writer = berth.spawn("attach", name, stdin=subprocess.PIPE)
+
+    def has_seen_something(client):
+        writer.stdin.write(b"are you there\n")
+        writer.stdin.flush()
+        return select.select([client.stdout], [], [], 0.5)[0]
+
+    try:
+        for client in (first, second, writer):
+            wait_until(lambda: has_seen_something(client), "the client is attached")
+        content = b"".join(b"line %d\n" % i for i in range(20000))
+        writer.stdin.write(content)
+        writer.stdin.close()
+        for client in (first, second, writer):
+            assert client.stdout.read().endswith(content)
+    finally:
+        for client in (first, second, writer):
+            kill_group(client)
+            client.wait()
