@@ -8,10 +8,14 @@
 #include <cstring>
 
 #include "base/io.hpp"
+#include "base/log.hpp"
 
 namespace berth::link::ssh {
 namespace {
 
+/// How long an answer is awaited before the peer gets something to look at: an answer that it holds then goes
+/// out. RFC 4253, 11.2.
+constexpr Milliseconds kNudgeAfter{2'000};
 /// libssh sends at most one packet of this size at a time; larger writes only copy more.
 constexpr std::size_t kWriteSize = 32u << 10;
 /// libssh reads 4 KiB of its descriptor at a time: as many turns as empty a socket buffer.
@@ -113,6 +117,14 @@ Task<> Connection::wait_activity() {
   co_await activity_.wait();
 }
 
+void Connection::nudge(const std::string& what) {
+  require_unbroken();
+  if (!established_) return;
+  log::warning("{} is awaited; the peer is asked again", what);
+  ssh_send_ignore(session_, "");
+  kick();
+}
+
 Task<int> Connection::until_done(std::function<int()> step, int again, Milliseconds limit, std::string what) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (true) {
@@ -121,9 +133,8 @@ Task<int> Connection::until_done(std::function<int()> step, int again, Milliseco
     if (result != again) co_return result;
     require_unbroken();
     const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await activity_.wait_for(left)) {
-      throw Error(Code::timeout, "{} took longer than {} ms", what, limit.count());
-    }
+    if (left <= Milliseconds(0)) throw Error(Code::timeout, "{} took longer than {} ms", what, limit.count());
+    if (!co_await activity_.wait_for(std::min(left, kNudgeAfter))) nudge(what);
   }
 }
 
