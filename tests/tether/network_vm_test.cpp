@@ -17,10 +17,10 @@ using ::testing::Not;
 using tether::dhcp::TestReply;
 using tether::dhcp::Type;
 
-/// But for what the kernel does by itself, in its own time: link-local addresses, carriers.
+/// But for what the kernel does by itself, in its own time: link-local addresses, multicast routes.
 const std::string kShowNetworks =
     "for i in /sys/class/net/*; do echo ${i##*/} mtu $(cat $i/mtu) flags $(cat $i/flags); done;"
-    "ip addr | grep inet | grep -v fe80; ip route; ip -6 route | grep -v fe80;"
+    "ip addr | grep inet | grep -v fe80; ip route; ip -6 route | grep -v -e fe80 -e ^multicast;"
     "cat /etc/hosts /etc/resolv.conf; stat -c %Y /etc/hosts /etc/resolv.conf; mount | wc -l";
 
 TEST(TetherNetwork, F5F6F7F8StaticNetworksOnSeveralCards) {
