@@ -95,7 +95,6 @@ Task<std::unique_ptr<Client>> Client::connect(UniqueFd stream, const std::string
       co_await connection->until_done([&] { return ssh_userauth_publickey(session, nullptr, key.get()); },
                                       SSH_AUTH_AGAIN, limit, "the SSH login");
   if (granted != SSH_AUTH_SUCCESS) throw Error(Code::unavailable, "the guest refused the host's SSH key");
-  connection->set_established();
   co_return client;
 }
 

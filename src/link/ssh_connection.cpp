@@ -2,10 +2,12 @@
 
 #include <libssh/callbacks.h>
 #include <libssh/server.h>
-#include <sys/ioctl.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <cstring>
+
+#include <boost/asio/post.hpp>
 
 #include "base/io.hpp"
 #include "base/log.hpp"
@@ -13,9 +15,6 @@
 namespace berth::link::ssh {
 namespace {
 
-/// How long an answer is awaited before the peer gets something to look at: an answer that it holds then goes
-/// out. RFC 4253, 11.2.
-constexpr Milliseconds kNudgeAfter{2'000};
 /// libssh sends at most one packet of this size at a time; larger writes only copy more.
 constexpr std::size_t kWriteSize = 32u << 10;
 /// libssh reads 4 KiB of its descriptor at a time: as many turns as empty a socket buffer.
@@ -62,15 +61,23 @@ void Connection::start() {
   poll_once();
 }
 
+bool Connection::is_readable() {
+  pollfd state{stream_.fd(), POLLIN, 0};
+  return ::poll(&state, 1, 0) > 0;
+}
+
 void Connection::poll_once() {
   if (broken_) return;
+  // Until nothing is left: what looks at a virtio-serial port takes a buffer out of its queue, and then the
+  // buffer's interrupt does not wake the pump.
   for (int turn = 0; turn < kTurnsAtOnce; ++turn) {
     if (ssh_event_dopoll(event_, 0) == SSH_ERROR) {
       break_off();
       break;
     }
-    int waiting = 0;
-    if (::ioctl(stream_.fd(), FIONREAD, &waiting) != 0 || waiting == 0) break;
+    if (!is_readable()) break;
+    if (turn == kTurnsAtOnce - 1)
+      asio::post(activity_.executor(), [self = shared_from_this()] { self->poll_once(); });
   }
   if (!broken_ && (ssh_get_status(session_) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0) break_off();
   activity_.notify_all();
@@ -112,17 +119,16 @@ void Connection::note_changes() {
   activity_.notify_all();
 }
 
-Task<> Connection::wait_activity() {
+bool Connection::take_what_came() {
+  if (!is_readable()) return false;
+  poll_once();
   require_unbroken();
-  co_await activity_.wait();
+  return true;
 }
 
-void Connection::nudge(const std::string& what) {
+Task<> Connection::wait_activity() {
   require_unbroken();
-  if (!established_) return;
-  log::warning("{} is awaited; the peer is asked again", what);
-  ssh_send_ignore(session_, "");
-  kick();
+  if (!take_what_came()) co_await activity_.wait();
 }
 
 Task<int> Connection::until_done(std::function<int()> step, int again, Milliseconds limit, std::string what) {
@@ -132,9 +138,10 @@ Task<int> Connection::until_done(std::function<int()> step, int again, Milliseco
     note_changes();
     if (result != again) co_return result;
     require_unbroken();
+    if (take_what_came()) continue;
     const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0)) throw Error(Code::timeout, "{} took longer than {} ms", what, limit.count());
-    if (!co_await activity_.wait_for(std::min(left, kNudgeAfter))) nudge(what);
+    if (left <= Milliseconds(0) || !co_await activity_.wait_for(left))
+      throw Error(Code::timeout, "{} took longer than {} ms", what, limit.count());
   }
 }
 

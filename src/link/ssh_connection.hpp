@@ -41,9 +41,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// limit passes.
   Task<int> until_done(std::function<int()> step, int again, Milliseconds limit, std::string what);
 
-  /// Both ends know each other: packets may be sent at any time.
-  void set_established() { established_ = true; }
-
   bool broken() const { return broken_; }
   void break_off();
   Error broken_error() const;
@@ -57,7 +54,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Task<> pump_reads();
   Task<> pump_writes();
   void poll_once();
-  void nudge(const std::string& what);
+  bool is_readable();
+  /// False when there was nothing. Before each wait, see poll_once.
+  bool take_what_came();
 
   Stream stream_;
   Event activity_;
@@ -67,7 +66,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ssh_counter_struct packets_{};
   std::uint64_t noted_packets_ = 0;
   bool write_was_pending_ = false;
-  bool established_ = false;
   bool broken_ = false;
 };
 

@@ -166,6 +166,8 @@ int Server::begin(Session& session) {
   spawn_detached(
       connection_->executor(), "ssh session",
       [](Server* server, std::shared_ptr<Connection> kept, Session* begun, SessionHandler handler) -> Task<> {
+        co_await yield_to_loop();  // libssh is in the middle of the request
+        if (kept->broken()) co_return;
         const std::shared_ptr<Channel> channel = begun->started;
         try {
           co_await handler(channel, begun->request);

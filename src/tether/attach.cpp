@@ -62,11 +62,11 @@ AttachedStreams parse_attached_streams(std::string_view text) {
 }
 
 AttachServer::AttachServer(const asio::any_io_executor& executor, UniqueFd port, AttachSource source)
-    : port_(executor, std::move(port)), source_(std::move(source)), reset_(executor), meeting_(executor) {}
+    : port_(std::move(port)), source_(std::move(source)), reset_(executor), meeting_(executor) {}
 
 Task<> AttachServer::run() {
   const auto self = shared_from_this();
-  co_await os::wait_host_end(reset_.executor(), port_.fd());
+  co_await os::wait_host_end(reset_.executor(), port_.get());
   while (true) {
     while (used_ && token_.empty()) co_await reset_.wait();
     Task<> turn = token_.empty() ? serve_next() : meet_host();
@@ -95,13 +95,17 @@ Task<> AttachServer::meet_host() {
   const std::string token = std::exchange(token_, {});
   used_ = true;
   meeting_.notify_all();
-  co_await link::skip_past_token(port_, token);
-  co_await link::send_token(port_, token);
+  Stream port(reset_.executor(), duplicate(port_.get()));
+  co_await link::skip_past_token(port, token);
+  co_await link::send_token(port, token);
   used_ = false;
 }
 
 Task<> AttachServer::serve_next() {
-  co_await port_.wait_readable();
+  {
+    Stream port(reset_.executor(), duplicate(port_.get()));
+    co_await port.wait_readable();
+  }
   used_ = true;
   link::ssh::ServerOptions options{source_.host_key(), source_.authorized_keys(), connect_in_pod};
   const link::ssh::SessionHandler handler = [source = source_](std::shared_ptr<link::ssh::Channel> channel,
@@ -109,7 +113,7 @@ Task<> AttachServer::serve_next() {
     return serve_channel(std::move(channel), std::move(request), source);
   };
   // A port can be open once, and a connection that has ended may keep its descriptor a while.
-  co_await link::ssh::serve(duplicate(port_.fd()), std::move(options), handler);
+  co_await link::ssh::serve(duplicate(port_.get()), std::move(options), handler);
 }
 
 }  // namespace berth::tether

@@ -151,5 +151,37 @@ TEST(TetherVm, F27RandomNumbersAreThereAtOnce) {
   });
 }
 
+Task<> echo_lines(link::ssh::Channel& channel, int count) {
+  for (int i = 0; i < count; ++i) {
+    const std::string line = std::to_string(i) + "\n";
+    co_await channel.write_all(line);
+    std::string echoed(line.size(), '\0');
+    for (std::size_t at = 0; at < echoed.size();) {
+      const std::size_t n = co_await channel.read_some(echoed.data() + at, echoed.size() - at);
+      if (n == 0) throw Error(Code::unavailable, "the session ended");
+      at += n;
+    }
+    EXPECT_EQ(echoed, line);
+  }
+}
+
+// Nothing else happens in this machine that would wake what missed its bytes.
+TEST(TetherVm, D1EachOfManyLinesComesBackBeforeTheNext) {
+  run_on_loop([]() -> Task<> {
+    auto guest = co_await boot_with_main(kIdle);
+    config::SessionConfig session = make_session({"/bin/cat"});
+    session.common.id = "cat";
+    session.container = "main";
+    session.run_block = true;
+    session.open_stdin = true;
+    guest->config.execs["cat"] = std::move(session);
+    co_await guest->push();
+    const auto channel = co_await guest->attach("cat", "stdin,stdout,stderr");
+    Task<> lines = echo_lines(*channel, 4000);
+    co_await with_deadline(Milliseconds(120'000), "the echo of the lines", std::move(lines));
+    co_await guest->power_off();
+  });
+}
+
 }  // namespace
 }  // namespace berth::tether_test
