@@ -1,6 +1,7 @@
 #include "cli/session_client.hpp"
 
 #include <errno.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -33,6 +34,14 @@ constexpr std::size_t kReadSize = 32u << 10;
 Error launcher_gone() {
   return Error(Code::unavailable,
                "the launcher of this container went away; see 'berth ps -a' for the container's state");
+}
+
+std::string lost_notice(std::uint64_t bytes, bool tty) {
+  const char* line_end = tty ? "\r\n" : "\n";
+  return fmt::format(
+      "{0}berth: {1} bytes of output were left out here: they were not read fast enough; "
+      "'berth logs' has them{0}",
+      line_end, bytes);
 }
 
 constexpr std::array kEndingSignals{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -206,6 +215,8 @@ void Session::handle(Frame&& frame) {
       return output_.append(frame.payload);
     case FrameKind::standard_error:
       return error_.append(frame.payload);
+    case FrameKind::lost:
+      return error_.append(lost_notice(launcher::decode_lost(frame.payload), tty_));
     case FrameKind::started:
       return;
     case FrameKind::exit:

@@ -245,16 +245,17 @@ Attachment Engine::start_attached(std::string_view name, bool with_input) {
   record::Pod pod = state_->touch(name);
   return launch_or_remove(pod, [&] {
     launcher::UpgradedStream stream = launcher::Client::open_stream_on(
-        launch(pod), fmt::format("/v1/attach?lossless=1&stdin={}", with_input ? 1 : 0));
+        launch(pod), fmt::format("/v1/attach?slow=wait&stdin={}", with_input ? 1 : 0));
     return Attachment{std::move(stream.stream), std::move(stream.early), pod.session().tty};
   });
 }
 
-Attachment Engine::attach(std::string_view name, bool with_input) {
+Attachment Engine::attach(std::string_view name, const AttachOptions& options) {
   const record::Pod pod = state_->running(name);
-  const bool input = with_input && pod.session().open_stdin;
-  launcher::UpgradedStream stream =
-      state_->client(pod).open_stream(fmt::format("/v1/attach?stdin={}", input ? 1 : 0));
+  const bool input = options.with_input && pod.session().open_stdin;
+  launcher::UpgradedStream stream = state_->client(pod).open_stream(
+      fmt::format("/v1/attach?stdin={}&tail={}&slow={}", input ? 1 : 0, options.tail,
+                  options.may_lose_output ? "lose" : "cut-off"));
   return {std::move(stream.stream), std::move(stream.early), pod.session().tty};
 }
 

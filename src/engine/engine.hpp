@@ -113,6 +113,12 @@ struct Usage {
   std::uint64_t machine_cpu_nanoseconds = 0;  ///< host processor time of the QEMU process
 };
 
+struct AttachOptions {
+  bool with_input = false;
+  std::uint64_t tail = 0;        ///< so many of the last lines come first
+  bool may_lose_output = false;  ///< rather than be cut off when it is not read fast enough
+};
+
 /// The verbs every front calls. Names are container names, ids or unique id prefixes. Each call first
 /// completes or undoes what a killed command or launcher left of the pod it meets.
 class Engine {
@@ -136,7 +142,7 @@ class Engine {
   void start(std::string_view name);
   /// Starts it with a client attached from the first byte on. Failures of the start come as frames.
   Attachment start_attached(std::string_view name, bool with_input);
-  Attachment attach(std::string_view name, bool with_input);
+  Attachment attach(std::string_view name, const AttachOptions& options);
   Attachment exec(std::string_view name, const ExecOptions& options);
   Forwarder forwarder(std::string_view name);
   Login login(std::string_view name);

@@ -46,6 +46,19 @@ std::string encode_resize(std::uint16_t columns, std::uint16_t rows) {
   return encode_frame(FrameKind::resize, std::string_view(payload, sizeof payload));
 }
 
+std::string encode_lost(std::uint64_t bytes) {
+  char payload[sizeof bytes];
+  wire::put(payload, bytes);
+  return encode_frame(FrameKind::lost, std::string_view(payload, sizeof payload));
+}
+
+std::uint64_t decode_lost(std::string_view payload) {
+  if (payload.size() != sizeof(std::uint64_t)) {
+    throw Error(Code::corrupt, "a frame about lost output has {} bytes", payload.size());
+  }
+  return wire::get<std::uint64_t>(payload.data());
+}
+
 std::string encode_exit(const Exit& exit) {
   json::object object{{"code", exit.code}, {"signal", exit.signal}, {"oom_killed", exit.oom_killed}};
   if (!exit.error.empty()) object["error"] = exit.error;
@@ -79,7 +92,7 @@ void FrameParser::feed(std::string_view bytes, const std::function<void(Frame&&)
   while (rest.size() >= kFrameHeaderSize) {
     const auto kind = static_cast<std::uint8_t>(rest[0]);
     const std::size_t size = wire::get_u32(rest.data() + kLengthAt);
-    if (kind > static_cast<std::uint8_t>(FrameKind::error) || size > kFrameLimit) {
+    if (kind > static_cast<std::uint8_t>(FrameKind::lost) || size > kFrameLimit) {
       throw Error(Code::corrupt, "the stream carried something that is not a frame");
     }
     if (rest.size() < kFrameHeaderSize + size) break;

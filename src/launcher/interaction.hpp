@@ -22,6 +22,7 @@ enum class FrameKind : std::uint8_t {
   started = 6,       ///< launcher to client: the process runs; empty
   exit = 7,          ///< launcher to client, last: JSON of an Exit
   error = 8,         ///< launcher to client, last: JSON {"code", "message"} of an Error
+  lost = 9,          ///< launcher to client: bytes of output left out here, a 64-bit number (big endian)
 };
 
 /// Largest payload of a frame, in bytes.
@@ -46,6 +47,9 @@ struct Exit {
 /// Header and payload; payloads beyond kFrameLimit must be cut before.
 std::string encode_frame(FrameKind kind, std::string_view payload);
 std::string encode_resize(std::uint16_t columns, std::uint16_t rows);
+std::string encode_lost(std::uint64_t bytes);
+/// Throws Code::corrupt.
+std::uint64_t decode_lost(std::string_view payload);
 std::string encode_exit(const Exit& exit);
 Exit decode_exit(std::string_view payload);
 std::string encode_error(const Error& error);

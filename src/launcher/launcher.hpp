@@ -79,8 +79,10 @@ class Launcher {
   Task<Exit> wait_end();
   /// The next end of the container's process, be it started again or not.
   Task<Exit> wait_exit();
-  /// Serves one client of the main session until it is gone.
-  Task<> attach(std::shared_ptr<Subscriber> client, bool with_input);
+  /// Serves one client of the main session until it is gone. It gets the last `tail` lines there are first,
+  /// of at most kTailLimit bytes.
+  Task<> attach(std::shared_ptr<Subscriber> client, bool with_input, std::uint64_t tail);
+  static constexpr std::size_t kTailLimit = 512u << 10;
   /// Serves one exec with streams until it ended and its client has everything.
   Task<> exec(std::shared_ptr<Subscriber> client, ExecRequest request);
   /// Starts one without streams and returns its id.
@@ -128,6 +130,7 @@ class Launcher {
   void regulate_output();
   Task<> regulate();
 
+  void send_tail(Subscriber& client, std::uint64_t lines) const;
   Task<> forward_input(std::shared_ptr<Subscriber> client, bool with_input);
   Task<> send_to_session(link::Order order);
   Task<> handle_client_frame(const Frame& frame, std::string session, link::ssh::Channel* channel);

@@ -148,7 +148,7 @@ class LauncherTest : public testing::Test {
     if (reading_) spawn_detached(loop_.get_executor(), "client", collect());
   }
   static Task<> attach(Launcher& launcher, std::shared_ptr<Subscriber> subscriber) {
-    co_await launcher.attach(subscriber, false);
+    co_await launcher.attach(subscriber, false, 0);
   }
   Task<> collect() {
     FrameParser parser;

@@ -45,22 +45,34 @@ Response refuse(const Request& request, const Error& error) {
   return answer(request, static_cast<http::status>(http_status(error.code())), error_body(error));
 }
 
-/// Numbers of a query such as "?grace=10".
-std::int64_t query_number(std::string_view target, std::string_view name, std::int64_t otherwise) {
+/// Values of a query such as "?grace=10&slow=lose".
+std::string_view query_text(std::string_view target, std::string_view name, std::string_view otherwise) {
   const std::string wanted = std::string(name) + "=";
   std::size_t at = target.find('?');
   while (at != std::string_view::npos) {
     const std::string_view rest = target.substr(at + 1);
-    if (rest.starts_with(wanted)) {
-      std::int64_t value = 0;
-      const std::string_view digits = rest.substr(wanted.size());
-      const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-      if (failure != std::errc{}) throw Error(Code::invalid_argument, "{} must be a number", name);
-      return value;
-    }
+    if (rest.starts_with(wanted)) return rest.substr(wanted.size(), rest.find('&') - wanted.size());
     at = target.find('&', at + 1);
   }
   return otherwise;
+}
+
+std::int64_t query_number(std::string_view target, std::string_view name, std::int64_t otherwise) {
+  const std::string_view digits = query_text(target, name, {});
+  if (digits.data() == nullptr) return otherwise;
+  std::int64_t value = 0;
+  const char* const last = digits.data() + digits.size();
+  const auto [end, failure] = std::from_chars(digits.data(), last, value);
+  if (failure != std::errc{} || end != last) throw Error(Code::invalid_argument, "{} must be a number", name);
+  return value;
+}
+
+SlowReader query_slow_reader(std::string_view target) {
+  const std::string_view text = query_text(target, "slow", "cut-off");
+  if (text == "wait") return SlowReader::wait;
+  if (text == "cut-off") return SlowReader::cut_off;
+  if (text == "lose") return SlowReader::lose;
+  throw Error(Code::invalid_argument, "slow must be wait, cut-off or lose");
 }
 
 /// What a client sent behind its request.
@@ -242,10 +254,19 @@ Task<> Server::State::upgrade(Socket socket, std::string early, const Request& r
   const bool is_copy = target.starts_with("/v1/copy");
   std::optional<ExecRequest> exec;
   std::optional<CopyRequest> copy;
+  SlowReader slow = SlowReader::wait;
+  std::int64_t tail = 0;
+  bool with_input = false;
   std::optional<Error> refusal;
   try {
     if (is_exec) exec = parse_exec(request.body());
     if (is_copy) copy = parse_copy(request.body());
+    if (is_attach) {
+      slow = query_slow_reader(target);
+      tail = query_number(target, "tail", 0);
+      with_input = query_number(target, "stdin", 0) != 0;
+      if (tail < 0) throw Error(Code::invalid_argument, "tail must not be negative");
+    }
     if (!is_exec && !is_attach && !is_copy) throw Error(Code::not_found, "no such stream: {}", target);
   } catch (const Error& error) {
     refusal = error;
@@ -260,9 +281,8 @@ Task<> Server::State::upgrade(Socket socket, std::string early, const Request& r
   Response switching = switch_protocols(request, kUpgrade);
   co_await http::async_write(socket, switching, asio::redirect_error(asio::use_awaitable, ignored));
 
-  const bool lossless = is_exec || is_copy || query_number(target, "lossless", 0) != 0;
-  const auto client = std::make_shared<Subscriber>(executor, UniqueFd(socket.release()), std::move(early),
-                                                   lossless ? SlowReader::wait : SlowReader::cut_off);
+  const auto client =
+      std::make_shared<Subscriber>(executor, UniqueFd(socket.release()), std::move(early), slow);
   if (is_exec) {
     co_await launcher.exec(client, std::move(*exec));
   } else if (is_copy) {
@@ -271,7 +291,7 @@ Task<> Server::State::upgrade(Socket socket, std::string early, const Request& r
   } else {
     // The first await inside puts the client on the list of readers, so the start may go on now.
     if (is_first) launcher.first_client_came();
-    co_await launcher.attach(client, query_number(target, "stdin", 0) != 0);
+    co_await launcher.attach(client, with_input, static_cast<std::uint64_t>(tail));
   }
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <deque>
 
 #include "base/error.hpp"
 #include "base/ids.hpp"
@@ -28,7 +29,27 @@ link::ssh::Request channel_request(const std::string& session, const std::string
 
 }  // namespace
 
-Task<> Launcher::attach(std::shared_ptr<Subscriber> client, bool with_input) {
+/// What the log has now: all that the clients of the main session were sent.
+void Launcher::send_tail(Subscriber& client, std::uint64_t lines) const {
+  std::deque<LogEntry> recent;
+  std::size_t size = 0;
+  try {
+    LogReader(settings_.paths.pod(pod_.id()), {.tail = lines}).read([&](const LogEntry& entry) {
+      size += entry.bytes.size();
+      recent.push_back(entry);
+      for (; size > kTailLimit; recent.pop_front()) size -= recent.front().bytes.size();
+    });
+  } catch (const Error& error) {
+    log::warning("the end of the log for a client: {}", error.what());
+  }
+  for (const LogEntry& entry : recent) {
+    client.send_output(
+        entry.stream == LogStream::standard_output ? FrameKind::standard_output : FrameKind::standard_error,
+        entry.bytes);
+  }
+}
+
+Task<> Launcher::attach(std::shared_ptr<Subscriber> client, bool with_input, std::uint64_t tail) {
   if (exit_) {
     co_await wait_end();
     client->finish(encode_exit(*exit_));
@@ -36,6 +57,7 @@ Task<> Launcher::attach(std::shared_ptr<Subscriber> client, bool with_input) {
     client->finish(encode_error(restarting_error()));
   } else {
     if (started_) client->send(encode_frame(FrameKind::started, {}));
+    if (tail > 0) send_tail(*client, tail);
     clients_.push_back(client);
     spawn_detached(executor_, "client",
                    [](Launcher* self, std::shared_ptr<Subscriber> to, bool input) -> Task<> {

@@ -8,7 +8,20 @@ Subscriber::Subscriber(const asio::any_io_executor& executor, UniqueFd stream, s
                        SlowReader policy)
     : stream_(executor, std::move(stream)), policy_(policy), early_(std::move(early)), changed_(executor) {}
 
+bool Subscriber::leaves_out(std::size_t size) {
+  if (policy_ != SlowReader::lose) return false;
+  const bool has_no_room = lost_ > 0 ? !has_room() : overfull();
+  if (has_no_room) lost_ += size;
+  return has_no_room;
+}
+
+void Subscriber::tell_loss() {
+  if (lost_ > 0) send(encode_lost(std::exchange(lost_, 0)));
+}
+
 void Subscriber::send_output(FrameKind kind, std::string_view bytes) {
+  if (leaves_out(bytes.size())) return;
+  tell_loss();
   while (!bytes.empty()) {
     const std::string_view piece = bytes.substr(0, kFrameLimit);
     send(encode_frame(kind, piece));
@@ -24,6 +37,7 @@ void Subscriber::send(std::string frame) {
 }
 
 void Subscriber::finish(std::string last_frame) {
+  tell_loss();
   send(std::move(last_frame));
   finished_ = true;
   changed_.notify_all();

@@ -15,6 +15,7 @@ namespace berth::launcher {
 enum class SlowReader {
   wait,     ///< the session is held back until it reads: nothing is lost
   cut_off,  ///< the client gets an error frame and is closed: the session goes on
+  lose,     ///< output is left out until it has read most of what is queued; then it is told how much
 };
 
 /// One client on an upgraded connection: frames out through a bounded queue, frames in.
@@ -24,7 +25,8 @@ class Subscriber : public std::enable_shared_from_this<Subscriber> {
 
   SlowReader policy() const { return policy_; }
 
-  /// Queues output in frames of its own; what a closed client would have got is dropped.
+  /// Queues output in frames of its own; what a closed client would have got is dropped, and so is what one
+  /// that may lose output has no room for.
   void send_output(FrameKind kind, std::string_view bytes);
   void send(std::string frame);
   /// Queues the last frame; the connection closes once it is written.
@@ -52,10 +54,14 @@ class Subscriber : public std::enable_shared_from_this<Subscriber> {
   static constexpr std::size_t kLowWater = 256u << 10;
 
  private:
+  bool leaves_out(std::size_t size);
+  void tell_loss();
+
   Stream stream_;
   SlowReader policy_;
   std::deque<std::string> queue_;
   std::size_t queued_ = 0;
+  std::uint64_t lost_ = 0;  ///< bytes left out that the client was not told of yet
   std::deque<Frame> received_;
   FrameParser parser_;
   std::string early_;

@@ -1,5 +1,8 @@
 #include <unistd.h>
 
+#include <limits>
+
+#include "base/text.hpp"
 #include "cli/command.hpp"
 #include "cli/detach_keys.hpp"
 #include "cli/session_client.hpp"
@@ -9,6 +12,8 @@ namespace berth::cli::command {
 
 int attach(Context& context, const Arguments& arguments) {
   bool no_input = false;
+  engine::AttachOptions options;
+  std::string tail = "0";
   SessionOptions session;
   std::string detach_keys(kDefaultDetachKeys);
   std::vector<std::string> names;
@@ -18,10 +23,15 @@ int attach(Context& context, const Arguments& arguments) {
       .flag("--sig-proxy", session.proxy_signals,
             "Pass signals on to a container without a terminal (default true)")
       .value("--detach-keys", "KEYS", detach_keys, "Keys that leave a terminal's container running")
+      .value("-n,--tail", "NUMBER", tail, "Show so many of the last lines first")
+      .flag("--lossy", options.may_lose_output,
+            "When this client reads too slowly, leave output out and say so; else it is cut off")
       .positionals(names, 1, 1)
-      .example("berth attach web");
+      .example("berth attach --tail 20 web");
   if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
 
+  options.tail =
+      static_cast<std::uint64_t>(parse_integer(tail, 0, std::numeric_limits<std::int64_t>::max(), "--tail"));
   session.detach_keys = parse_detach_keys(detach_keys);
   const record::Pod pod = context.engine().get(names.front());
   session.with_input = !no_input && pod.session().open_stdin;
@@ -29,7 +39,8 @@ int attach(Context& context, const Arguments& arguments) {
     throw Error(Code::invalid_argument, "the input device is not a TTY");
   }
   session.pass_signal = signals_for(context, pod.id());
-  return exit_status(run_session(context.engine().attach(pod.id(), session.with_input), session));
+  options.with_input = session.with_input;
+  return exit_status(run_session(context.engine().attach(pod.id(), options), session));
 }
 
 }  // namespace berth::cli::command
