@@ -148,8 +148,7 @@ void Server::serve(UniqueFd client, bool is_first) {
 Task<> Server::wait_idle(Milliseconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (state_->clients > 0) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await state_->client_gone.wait_for(left)) break;
+    if (!co_await state_->client_gone.wait_until(deadline)) break;
   }
 }
 
