@@ -183,10 +183,7 @@ void Launcher::on_report(const extraconfig::Difference& keys) {
   extraconfig::apply(keys, merged);
   config::ExecutorConfig decoded = guest_config_;
   // An address that is gone has no key any more.
-  for (auto& [name, endpoint] : decoded.networks) {
-    endpoint.assigned = {};
-    endpoint.network.assigned = {};
-  }
+  config::forget_assigned(decoded.networks);
   extraconfig::decode(merged, decoded);
   guest_keys_ = std::move(merged);
   guest_config_ = std::move(decoded);
