@@ -100,16 +100,7 @@ std::string write_files(tar::ConfinedRoot root, const archive::Order& order, int
   rules.place = tar::resolve_links(root, path.clean);
   rules.write.owners = order.keep_owners ? tar::Owners::of_archive : tar::Owners::root;
   rules.write.devices = tar::Devices::any;
-  std::string buffer(tar::kPieceSize, '\0');
-  const tar::Source source = [&buffer, input]() -> std::string_view {
-    ssize_t n = 0;
-    do {
-      n = ::read(input, buffer.data(), buffer.size());
-    } while (n < 0 && errno == EINTR);
-    check(n, "read");
-    return {buffer.data(), static_cast<std::size_t>(n)};
-  };
-  return lines_of(tar::unpack(source, std::move(root), rules));
+  return lines_of(tar::unpack(tar::source_of(input, "read"), std::move(root), rules));
 }
 
 void leave_the_tether(const CopyDescriptors& descriptors, int container) {
