@@ -21,6 +21,7 @@
 #include "tar/pack.hpp"
 #include "tar/unpack.hpp"
 #include "tether/session/capabilities.hpp"
+#include "tether/session/process_state.hpp"
 
 namespace berth::tether {
 namespace {
@@ -105,13 +106,9 @@ std::string write_files(tar::ConfinedRoot root, const archive::Order& order, int
 
 void leave_the_tether(const CopyDescriptors& descriptors, int container) {
   ::prctl(PR_SET_NAME, "berth-copy");
-  for (int number = 1; number <= SIGRTMAX; ++number) ::signal(number, SIG_DFL);
-  ::signal(SIGPIPE, SIG_IGN);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   // When memory is short, a copy goes before anything of the container.
-  write_kernel_file("/proc/self/oom_score_adj", "1000");
+  reset_process_state(1000);
+  ::signal(SIGPIPE, SIG_IGN);
   std::vector<int> kept = {2, descriptors.data, descriptors.answer};
   if (container >= 0) kept.push_back(container);
   std::sort(kept.begin(), kept.end());
