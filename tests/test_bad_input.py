@@ -83,6 +83,11 @@ def test_malformed_reference(berth, reference):
         assert len([line for line in result.err.splitlines() if line.startswith("berth:")]) == 1, str(result)
 
 
+def test_bad_options_are_found_before_an_image_is_pulled(berth):
+    for option in ("--security-opt=nothing", "--cpus=0", "--dns=nowhere"):
+        expect_error(berth("run", "--rm", option, "oci:/no/such/layout"), option.split("=")[0])
+
+
 def test_unknown_command(berth):
     result = berth("no-such-command")
     assert result.status == 1 and "no-such-command" in result.err

@@ -45,17 +45,19 @@ void Event::notify_all() {
 }
 
 Task<> Event::wait() {
-  co_await wait_until_woken(*this, asio::steady_timer::time_point::max());
+  co_await wait_until(std::chrono::steady_clock::time_point::max());
 }
 
 Task<bool> Event::wait_for(Milliseconds limit) {
-  co_return co_await wait_until_woken(*this, asio::steady_timer::clock_type::now() + limit);
+  co_return co_await wait_until(std::chrono::steady_clock::now() + limit);
 }
 
-Task<bool> Event::wait_until_woken(Event& event, asio::steady_timer::time_point limit) {
+Task<bool> Event::wait_until(std::chrono::steady_clock::time_point deadline) {
+  // So that a loop whose event is notified all the time ends too.
+  if (deadline <= std::chrono::steady_clock::now()) co_return false;
   // Nothing may run between the caller's look at its condition and the entry into the list.
-  Waiter waiter(event.executor_, limit);
-  event.waiters_.push_back(waiter);
+  Waiter waiter(executor_, deadline);
+  waiters_.push_back(waiter);
   error_code failure;
   co_await waiter.timer.async_wait(asio::redirect_error(asio::use_awaitable, failure));
   if (failure && !waiter.notified) throw Error(Code::unavailable, "wait: cancelled");

@@ -34,6 +34,8 @@ class Event {
 
   void notify_all();
   Task<> wait();
+  /// False when `deadline` passed first; at once when it has passed already.
+  Task<bool> wait_until(std::chrono::steady_clock::time_point deadline);
   /// False when `limit` passed first.
   Task<bool> wait_for(Milliseconds limit);
   const asio::any_io_executor& executor() const { return executor_; }
@@ -42,14 +44,12 @@ class Event {
   /// One coroutine that waits; it leaves the list by itself when its frame ends.
   struct Waiter
       : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
-    Waiter(const asio::any_io_executor& executor, asio::steady_timer::time_point limit)
-        : timer(executor, limit) {}
+    Waiter(const asio::any_io_executor& executor, std::chrono::steady_clock::time_point deadline)
+        : timer(executor, deadline) {}
 
     asio::steady_timer timer;
     bool notified = false;
   };
-
-  static Task<bool> wait_until_woken(Event& event, asio::steady_timer::time_point limit);
 
   asio::any_io_executor executor_;
   boost::intrusive::list<Waiter, boost::intrusive::constant_time_size<false>> waiters_;

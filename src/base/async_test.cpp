@@ -102,6 +102,17 @@ TEST_F(AsyncTest, ANotificationDirectlyAfterTheWaitBeganIsNotLost) {
   }(event));
 }
 
+TEST_F(AsyncTest, AWaitEndsAtItsDeadlineAlsoWhenThatHasPassed) {
+  Event event(loop.get_executor());
+  run([](Event& waited) -> Task<> {
+    const auto now = std::chrono::steady_clock::now();
+    const bool was_notified_in_time = co_await waited.wait_until(now + Milliseconds(5));
+    EXPECT_FALSE(was_notified_in_time);
+    EXPECT_GE(std::chrono::steady_clock::now(), now + Milliseconds(5));
+    EXPECT_FALSE(co_await waited.wait_until(now));
+  }(event));
+}
+
 TEST_F(AsyncTest, TheEndOfAnEventEndsItsWaits) {
   auto event = std::make_unique<Event>(loop.get_executor());
   bool ended = false;

@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -100,6 +101,11 @@ Nanoseconds SystemClock::now() const {
 
 Nanoseconds MonotonicClock::now() const {
   return std::chrono::steady_clock::now().time_since_epoch();
+}
+
+std::chrono::milliseconds left_until(std::chrono::steady_clock::time_point deadline) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  return std::max(left, std::chrono::milliseconds(0));
 }
 
 std::string format_time(Nanoseconds since_epoch) {

@@ -39,6 +39,9 @@ class ManualClock final : public Clock {
   Nanoseconds now_;
 };
 
+/// What is left until then, rounded up; 0 when it has passed.
+std::chrono::milliseconds left_until(std::chrono::steady_clock::time_point deadline);
+
 /// RFC 3339 in UTC with nine fraction digits, as Docker writes it.
 std::string format_time(Nanoseconds since_epoch);
 

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 
+#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/io.hpp"
@@ -27,9 +28,7 @@ using Deadline = std::chrono::steady_clock::time_point;
 constexpr std::size_t kCaptureLimit = 64u << 20;
 
 int milliseconds_until(Deadline deadline) {
-  const auto left =
-      std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-  return static_cast<int>(std::clamp<long long>(left, 0, 1 << 30));
+  return static_cast<int>(std::min<long long>(left_until(deadline).count(), 1 << 30));
 }
 
 ExitStatus status_from(const siginfo_t& info) {
@@ -327,7 +326,7 @@ RunResult run(const ProcessSpec& spec, std::chrono::milliseconds limit, std::str
                          {std::move(error_read), &result.error_output}};
   const std::string program = spec.program.filename().string();
   pump(process, std::move(input_write), input, captures, deadline, program);
-  const auto status = process.wait_for(std::chrono::milliseconds(milliseconds_until(deadline)));
+  const auto status = process.wait_for(left_until(deadline));
   if (!status) throw Error(Code::timeout, "{} did not end in time and was stopped", program);
   result.status = *status;
   return result;

@@ -4,8 +4,6 @@
 
 #include "base/error.hpp"
 #include "base/text.hpp"
-#include "config/capabilities.hpp"
-#include "config/sysctls.hpp"
 
 namespace berth::cli {
 namespace {
@@ -32,9 +30,7 @@ std::map<std::string, std::string> parse_sysctls(const std::vector<std::string>&
     if (equals == std::string::npos) {
       throw Error(Code::invalid_argument, "--sysctl '{}': use NAME=VALUE", printable(text));
     }
-    const std::string name = text.substr(0, equals);
-    config::check_sysctl(name);
-    sysctls[name] = text.substr(equals + 1);
+    sysctls[text.substr(0, equals)] = text.substr(equals + 1);
   }
   return sysctls;
 }
@@ -61,7 +57,6 @@ void parse(const ConfinementOptions& options, engine::CreateOptions& request) {
   request.ulimits = parse_ulimits(options.ulimits);
   request.sysctls = parse_sysctls(options.sysctls);
   if (!options.shm_size.empty()) request.shm_bytes = parse_size(options.shm_size, "--shm-size");
-  config::adjust_default_capabilities(options.cap_add, options.cap_drop);
   request.cap_add = options.cap_add;
   request.cap_drop = options.cap_drop;
   request.security_options = options.security_options;

@@ -8,7 +8,6 @@
 #include <cstdlib>
 
 #include "base/io.hpp"
-#include "base/signals.hpp"
 #include "base/text.hpp"
 #include "cli/environment.hpp"
 #include "cli/image_pull.hpp"
@@ -70,12 +69,6 @@ void require_one_of(std::string_view option, const std::string& value,
     if (value == word) return;
   }
   throw Error(Code::invalid_argument, "{} '{}': use {}", option, printable(value), fmt::join(known, " or "));
-}
-
-void require_absolute(std::string_view option, std::string_view path) {
-  if (!path.starts_with('/')) {
-    throw Error(Code::invalid_argument, "{} '{}' must be an absolute path", option, printable(path));
-  }
 }
 
 /// The public keys in a file such as ~/.ssh/id_ed25519.pub or authorized_keys(5).
@@ -179,9 +172,8 @@ void declare(ContainerOptions& options, Parser& parser) {
 
 std::pair<std::string, std::string> parse_tmpfs(std::string_view text) {
   const std::size_t colon = text.find(':');
-  const std::string_view path = text.substr(0, colon);
-  require_absolute("--tmpfs", path);
-  return {std::string(path), std::string(colon == std::string_view::npos ? "" : text.substr(colon + 1))};
+  return {std::string(text.substr(0, colon)),
+          std::string(colon == std::string_view::npos ? "" : text.substr(colon + 1))};
 }
 
 std::pair<std::string, std::string> parse_add_host(std::string_view text) {
@@ -204,7 +196,6 @@ engine::RestartPolicy parse_restart(std::string_view text) {
   const std::size_t colon = text.find(':');
   engine::RestartPolicy policy;
   policy.name = text.substr(0, colon);
-  require_one_of("--restart", policy.name, {"no", "on-failure", "always", "unless-stopped"});
   if (colon == std::string_view::npos) return policy;
   if (policy.name != "on-failure") {
     throw Error(Code::invalid_argument, "--restart '{}': only on-failure has a number", printable(text));
@@ -221,13 +212,7 @@ void parse_names(const ContainerOptions& options, engine::CreateOptions& result)
     std::string& addresses = result.extra_hosts[name];
     addresses += (addresses.empty() ? "" : " ") + address;
   }
-  for (const std::string& server : options.dns) {
-    try {
-      result.dns.push_back(config::IpAddress::parse(server).to_string());
-    } catch (const Error&) {
-      throw Error(Code::invalid_argument, "--dns '{}' is not an IP address", printable(server));
-    }
-  }
+  result.dns = options.dns;
   for (const std::string& domain : options.dns_search) {
     require_word("--dns-search", domain);
     // Docker's way to say that there is none.
@@ -249,23 +234,15 @@ engine::CreateOptions parse(const ContainerOptions& options) {
     if (!options.entrypoint->empty()) result.entrypoint->push_back(*options.entrypoint);
   }
   result.environment = collect_environment(options.env_files, options.variables);
-  if (!options.working_directory.empty()) require_absolute("--workdir", options.working_directory);
   result.working_directory = options.working_directory;
   result.user = options.user;
   result.hostname = options.hostname;
-  if (!options.stop_signal.empty() && !signal_number(options.stop_signal)) {
-    throw Error(Code::invalid_argument, "--stop-signal '{}': no such signal", printable(options.stop_signal));
-  }
   result.stop_signal = options.stop_signal;
   result.restart = parse_restart(options.restart.empty() ? "no" : options.restart);
-  if (options.auto_remove && result.restart.name != "no") {
-    throw Error(Code::invalid_argument, "--rm and --restart exclude each other: leave out one of them");
-  }
   result.ports = parse_ports(options.publish);
   if (!options.cpus.empty()) result.cpus = parse_cpus(options.cpus);
   if (!options.memory.empty()) result.memory_bytes = parse_size(options.memory, "--memory");
   parse(options.confinement, result);
-  require_one_of("--network", options.network, {"none", "user"});
   result.network = options.network;
   parse_names(options, result);
   result.accelerator = choose_accelerator(options.accelerator);
@@ -286,6 +263,7 @@ engine::CreateOptions parse(const ContainerOptions& options) {
 record::Pod create_container(Context& context, const ContainerOptions& options, bool to_run) {
   engine::CreateOptions request = parse(options);
   request.remove_unless_started = to_run;
+  engine::check_options(request);
   context.engine().explain_accelerator = !options.accelerator.empty();
   IdFile id_file(options.cidfile);
   request.image = ensure_image(context.engine().images(), request.image, options.pull, options.quiet);

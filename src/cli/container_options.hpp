@@ -49,21 +49,22 @@ struct ContainerOptions {
 /// Declares them all, with the image and its command as positionals.
 void declare(ContainerOptions& options, Parser& parser);
 
-/// Their meaning; the image as it was typed. Throws invalid-argument, and what reading an --env-file throws.
+/// Their meaning, for engine::check_options to check; the image as it was typed. Throws invalid-argument for
+/// what has none, and what reading an --env-file throws.
 engine::CreateOptions parse(const ContainerOptions& options);
 
 /// Makes the container, pulling its image when the options say so. `to_run`: it goes away if its process
 /// never runs.
 record::Pod create_container(Context& context, const ContainerOptions& options, bool to_run);
 
-/// "no", "always", "unless-stopped" or "on-failure[:N]" of --restart. Throws invalid-argument.
+/// "NAME[:N]" of --restart; only on-failure has an N. Throws invalid-argument.
 engine::RestartPolicy parse_restart(std::string_view text);
 
 /// "NAME:ADDRESS" or "NAME=ADDRESS" of --add-host; the address may be in brackets, or "host-gateway". Throws
 /// invalid-argument.
 std::pair<std::string, std::string> parse_add_host(std::string_view text);
 
-/// "PATH[:OPTIONS]" of --tmpfs. Throws invalid-argument.
+/// "PATH[:OPTIONS]" of --tmpfs.
 std::pair<std::string, std::string> parse_tmpfs(std::string_view text);
 
 }  // namespace berth::cli

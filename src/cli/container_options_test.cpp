@@ -23,6 +23,11 @@ engine::CreateOptions request(const Arguments& arguments) {
   return parse(options);
 }
 
+/// As far as it goes before an image is looked for.
+void check(const Arguments& arguments) {
+  engine::check_options(request(arguments));
+}
+
 TEST(ContainerOptions, AnImageAloneMeansTheDefaults) {
   ::unsetenv("BERTH_ACCEL");
   const engine::CreateOptions options = request({"busybox"});
@@ -89,7 +94,7 @@ TEST(ContainerOptions, RestartPolicies) {
   EXPECT_EQ(request({"--restart", "unless-stopped", "image"}).restart.name, "unless-stopped");
   EXPECT_EQ(request({"--restart=on-failure", "image"}).restart.retries, 0);
   EXPECT_EQ(request({"--restart=on-failure:5", "image"}).restart.retries, 5);
-  EXPECT_THROW(request({"--restart", "always", "--rm", "image"}), Error);
+  EXPECT_THROW(check({"--restart", "always", "--rm", "image"}), Error);
 }
 
 TEST(ContainerOptions, AnEmptyEntrypointDropsTheImages) {
@@ -134,7 +139,7 @@ TEST(ContainerOptions, RefusesWhatCannotBe) {
                                         {"-p", "x", "i"},
                                         {"--env-file", "/nonexistent", "i"},
                                         {"-e", "=v", "i"}};
-  for (const Arguments& line : lines) EXPECT_THROW(request(line), Error) << line[0] << " " << line[1];
+  for (const Arguments& line : lines) EXPECT_THROW(check(line), Error) << line[0] << " " << line[1];
 }
 
 TEST(ContainerOptions, NamesForTheResolver) {
@@ -150,7 +155,7 @@ TEST(ContainerOptions, NamesForTheResolver) {
   for (const char* bad :
        {"--add-host=db", "--add-host=:10.0.0.1", "--add-host=a b:10.0.0.1", "--add-host=db:host",
         "--dns=localhost", "--dns=", "--dns-search=a b", "--dns-option=x\ny"}) {
-    EXPECT_THROW(request({bad, "image"}), Error) << bad;
+    EXPECT_THROW(check({bad, "image"}), Error) << bad;
   }
 }
 

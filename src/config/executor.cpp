@@ -12,6 +12,13 @@ bool wants_firewall(const NetworkEndpoint& endpoint) {
          endpoint.network.type == "external";
 }
 
+void forget_assigned(std::map<std::string, NetworkEndpoint>& networks) {
+  for (auto& [id, endpoint] : networks) {
+    endpoint.assigned = {};
+    endpoint.network.assigned = {};
+  }
+}
+
 SessionConfig exec_in(const SessionConfig& container) {
   SessionConfig exec;
   exec.container = container.common.id;

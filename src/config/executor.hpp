@@ -214,6 +214,9 @@ struct ExecutorConfig {
 /// "external" or "bridge".
 bool wants_firewall(const NetworkEndpoint& endpoint);
 
+/// Takes away what DHCP gave them.
+void forget_assigned(std::map<std::string, NetworkEndpoint>& networks);
+
 /// An exec of a container before it has a command: in its namespaces, with its environment, user, rights and
 /// limits.
 SessionConfig exec_in(const SessionConfig& container);

@@ -1,17 +1,12 @@
 #include "engine/container_spec.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 
 #include "base/error.hpp"
 #include "base/ids.hpp"
-#include "base/signals.hpp"
 #include "base/text.hpp"
 #include "config/capabilities.hpp"
-#include "config/sysctls.hpp"
 #include "hypervisor/hypervisor.hpp"
 
 namespace berth::engine {
@@ -19,7 +14,6 @@ namespace {
 
 constexpr const char* kDefaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr const char* kNetworkName = "user";
-constexpr std::size_t kHostNameLimit = 63;
 
 bool is_set(const std::vector<std::string>& environment, std::string_view name) {
   return std::any_of(environment.begin(), environment.end(), [&](const std::string& entry) {
@@ -45,13 +39,7 @@ std::vector<std::string> environment_of(const CreateOptions& options, const imag
   if (!is_set(environment, "PATH")) environment.insert(environment.begin(), kDefaultPath);
   assign(environment, "HOSTNAME=" + hostname);
   if (options.tty) assign(environment, "TERM=xterm");
-  for (const std::string& entry : options.environment) {
-    if (entry.find('=') == std::string::npos || entry.front() == '=') {
-      throw Error(Code::invalid_argument, "'{}' is not an environment variable: use NAME=VALUE",
-                  printable(entry));
-    }
-    assign(environment, entry);
-  }
+  for (const std::string& entry : options.environment) assign(environment, entry);
   return environment;
 }
 
@@ -70,53 +58,23 @@ std::vector<std::string> command_of(const CreateOptions& options, const image::I
   return command;
 }
 
-void apply_security_option(config::SessionConfig& session, const std::string& option) {
-  if (option == "no-new-privileges" || option == "no-new-privileges:true" ||
-      option == "no-new-privileges=true") {
-    session.no_new_privileges = true;
-  } else if (option == "no-new-privileges:false" || option == "no-new-privileges=false") {
-    session.no_new_privileges = false;
-  } else if (option == "seccomp=unconfined" || option == "seccomp:unconfined") {
-    session.seccomp_unconfined = true;
-  } else {
-    throw Error(Code::invalid_argument,
-                "--security-opt '{}': there are no-new-privileges and seccomp=unconfined", printable(option));
-  }
-}
-
 void confine(config::SessionConfig& session, const CreateOptions& options) {
   const auto capabilities = config::adjust_default_capabilities(options.cap_add, options.cap_drop);
   if (capabilities != config::default_capabilities()) {
     session.capabilities = config::capability_names(capabilities);
   }
-  for (const std::string& option : options.security_options) apply_security_option(session, option);
-  for (const config::Ulimit& limit : options.ulimits) config::check_ulimit(limit);
+  const SecurityOptions security = parse_security_options(options.security_options);
+  session.no_new_privileges = security.no_new_privileges;
+  session.seccomp_unconfined = security.seccomp_unconfined;
   session.ulimits = options.ulimits;
-  for (const auto& [name, value] : options.sysctls) config::check_sysctl(name);
   session.sysctls = options.sysctls;
-  if (options.shm_bytes > static_cast<std::uint64_t>(INT64_MAX)) {
-    throw Error(Code::invalid_argument, "a /dev/shm of {} bytes cannot be", options.shm_bytes);
-  }
   session.shm_size = static_cast<std::int64_t>(options.shm_bytes);
   session.group_add = options.group_add;
-  if (std::abs(options.oom_score_adj) > 1000) {
-    throw Error(Code::invalid_argument, "the OOM score adjustment {} must be from -1000 to 1000",
-                options.oom_score_adj);
-  }
   session.oom_score_adj = options.oom_score_adj;
 }
 
-void set_restart(config::SessionConfig& session, const CreateOptions& options) {
-  const RestartPolicy& policy = options.restart;
+void set_restart(config::SessionConfig& session, const RestartPolicy& policy) {
   if (policy.name == "no") return;
-  if (policy.name != "always" && policy.name != "unless-stopped" && policy.name != "on-failure") {
-    throw Error(Code::invalid_argument,
-                "unknown restart policy '{}': use no, on-failure[:N], always or unless-stopped",
-                printable(policy.name));
-  }
-  if (options.auto_remove) {
-    throw Error(Code::invalid_argument, "--rm and --restart exclude each other: leave out one of them");
-  }
   session.restart = true;
   session.restart_on_failure = policy.name == "on-failure";
   session.restart_limit = policy.retries;
@@ -132,25 +90,20 @@ config::SessionConfig session_of(const CreateOptions& options, const image::Imag
   session.cmd.env = environment_of(options, image, hostname);
   session.cmd.dir = options.working_directory.empty() ? image.working_dir : options.working_directory;
   if (session.cmd.dir.empty()) session.cmd.dir = "/";
-  if (session.cmd.dir.front() != '/') {
-    throw Error(Code::invalid_argument, "the working directory '{}' must be absolute", session.cmd.dir);
-  }
+  check_working_directory(session.cmd.dir);
   const std::string user = options.user.empty() ? image.user : options.user;
   const std::size_t colon = user.find(':');
   session.user = user.substr(0, colon);
   if (colon != std::string::npos) session.group = user.substr(colon + 1);
   session.stop_signal = options.stop_signal.empty() ? image.stop_signal : options.stop_signal;
-  if (!session.stop_signal.empty() && !signal_number(session.stop_signal)) {
-    throw Error(Code::invalid_argument, "'{}' is not a signal of Linux: use for example SIGTERM or 15",
-                printable(session.stop_signal));
-  }
+  if (!session.stop_signal.empty()) check_stop_signal(session.stop_signal);
   session.attach = true;
   session.open_stdin = options.open_stdin;
   session.tty = options.tty;
   session.init = options.init;
   session.read_only_root = options.read_only;
   confine(session, options);
-  set_restart(session, options);
+  set_restart(session, options.restart);
   session.resources.pids_limit = std::max<std::int64_t>(options.pids_limit, 0);
   // The machine has whole processors.
   if (options.cpus != std::floor(options.cpus)) {
@@ -199,9 +152,6 @@ void add_mounts(record::Pod& pod, const CreateOptions& options, const image::Ima
   }
   number = 0;
   for (const auto& [path, mode] : options.tmpfs) {
-    if (path.empty() || path.front() != '/') {
-      throw Error(Code::invalid_argument, "--tmpfs '{}': the path must be absolute", printable(path));
-    }
     config::MountSpec mount;
     mount.source.scheme = "tmpfs";
     mount.path = path;
@@ -216,46 +166,15 @@ void set_names(config::ExecutorConfig& executor, const CreateOptions& options) {
   executor.dns_search = options.dns_search;
   executor.dns_options = options.dns_options;
   if (options.dns.empty()) return;
-  if (executor.networks.empty()) {
-    throw Error(Code::invalid_argument,
-                "a container without a network asks no name server: leave out --dns or --network none");
-  }
   auto& servers = executor.networks.begin()->second.network.nameservers;
   servers.clear();
   for (const std::string& server : options.dns) servers.push_back(config::IpAddress::parse(server));
 }
 
-void check_limits(const CreateOptions& options) {
-  const long online = ::sysconf(_SC_NPROCESSORS_ONLN);
-  if (!(options.cpus > 0) || options.cpus > static_cast<double>(online)) {
-    throw Error(Code::invalid_argument, "--cpus {} is out of range: this host has {} processors",
-                options.cpus, online);
-  }
-  if (options.memory_bytes != 0 && options.memory_bytes < kLeastMemory) {
-    throw Error(Code::invalid_argument, "{} of memory is too little for a virtual machine: give at least {}",
-                format_binary_size(options.memory_bytes), format_binary_size(kLeastMemory));
-  }
-  if (options.network != "user" && options.network != "none") {
-    throw Error(Code::invalid_argument, "unknown network '{}': use user or none", printable(options.network));
-  }
-  if (options.network == "none" && !options.ports.empty()) {
-    throw Error(Code::invalid_argument,
-                "a container without a network cannot publish ports: leave out -p or --network none");
-  }
-  if (!options.name.empty() && !is_valid_name(options.name)) {
-    throw Error(Code::invalid_argument,
-                "invalid container name '{}': use [a-zA-Z0-9][a-zA-Z0-9_.-]+, at most 128 characters",
-                printable(options.name));
-  }
-  if (options.hostname.size() > kHostNameLimit) {
-    throw Error(Code::invalid_argument, "the host name is longer than {} characters", kHostNameLimit);
-  }
-}
-
 }  // namespace
 
 record::Pod make_pod(const CreateOptions& options, const image::Image& image, Nanoseconds now) {
-  check_limits(options);
+  check_options(options);
   record::Pod pod;
   const std::string id = new_id();
   pod.executor.common.id = id;

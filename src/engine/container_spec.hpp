@@ -8,7 +8,6 @@
 namespace berth::engine {
 
 inline constexpr std::uint64_t kDefaultMemory = std::uint64_t{512} << 20;
-inline constexpr std::uint64_t kLeastMemory = std::uint64_t{64} << 20;
 
 /// The record of a new container: the options over the image's configuration, with Docker's rules for both.
 /// Throws invalid-argument for what cannot be.

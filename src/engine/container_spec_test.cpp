@@ -82,29 +82,16 @@ TEST_F(ContainerSpecTest, OnlyATerminalHasATerm) {
   EXPECT_TRUE(has_term());
 }
 
-TEST_F(ContainerSpecTest, BadOptionsAreRefusedBeforeAnythingIsMade) {
-  const auto refused = [this](auto change) {
-    const CreateOptions before = options_;
-    change(options_);
-    const bool result = refusal() == Code::invalid_argument;
-    options_ = before;
-    return result;
-  };
-  EXPECT_TRUE(refused([](CreateOptions& o) { o.name = "no spaces"; }));
-  EXPECT_TRUE(refused([](CreateOptions& o) { o.cpus = 0; }));
-  EXPECT_TRUE(refused([](CreateOptions& o) { o.cpus = 100'000; }));
-  EXPECT_TRUE(refused([](CreateOptions& o) { o.memory_bytes = 1 << 20; }));
-  EXPECT_TRUE(refused([](CreateOptions& o) { o.network = "bridge"; }));
-  EXPECT_TRUE(refused([](CreateOptions& o) { o.stop_signal = "NOPE"; }));
-  EXPECT_TRUE(refused([](CreateOptions& o) { o.environment = {"=x"}; }));
-  EXPECT_TRUE(refused([](CreateOptions& o) { o.working_directory = "relative"; }));
-  EXPECT_TRUE(refused([](CreateOptions& o) { o.tmpfs = {{"relative", ""}}; }));
-  EXPECT_TRUE(refused([](CreateOptions& o) { o.hostname = std::string(64, 'x'); }));
-  EXPECT_TRUE(refused([](CreateOptions& o) {
-    o.network = "none";
-    o.ports = {{"", 80, 80, record::Protocol::tcp}};
-  }));
-  EXPECT_FALSE(refused([](CreateOptions&) {}));
+TEST_F(ContainerSpecTest, WhatTheOptionsOrTheImageSayMustBePossible) {
+  options_.cpus = 0;
+  EXPECT_EQ(refusal(), Code::invalid_argument);
+  options_.cpus = 1;
+  image_.config.stop_signal = "NOPE";
+  EXPECT_EQ(refusal(), Code::invalid_argument);
+  options_.stop_signal = "TERM";
+  EXPECT_EQ(make().session().stop_signal, "TERM");
+  image_.config.working_dir = "relative";
+  EXPECT_EQ(refusal(), Code::invalid_argument);
 }
 
 TEST_F(ContainerSpecTest, OnlyAFractionOfAProcessorIsALimit) {
@@ -125,14 +112,12 @@ TEST_F(ContainerSpecTest, OnlyChangedCapabilitiesAreWritten) {
   EXPECT_EQ(*make().session().capabilities, Words{"CAP_NET_ADMIN"});
 }
 
-TEST_F(ContainerSpecTest, SecurityOptionsAreKnownOrRefused) {
+TEST_F(ContainerSpecTest, SecurityOptionsAreTheSessions) {
   options_.security_options = {"no-new-privileges", "seccomp=unconfined"};
   EXPECT_TRUE(make().session().no_new_privileges);
   EXPECT_TRUE(make().session().seccomp_unconfined);
   options_.security_options = {"no-new-privileges:false"};
   EXPECT_FALSE(make().session().no_new_privileges);
-  options_.security_options = {"seccomp=/a/profile.json"};
-  EXPECT_EQ(refusal(), Code::invalid_argument);
 }
 
 TEST_F(ContainerSpecTest, ARestartPolicyIsTheSessions) {
@@ -144,8 +129,6 @@ TEST_F(ContainerSpecTest, ARestartPolicyIsTheSessions) {
   EXPECT_TRUE(make().session().restart_on_failure);
   EXPECT_EQ(make().session().restart_limit, 4);
   EXPECT_EQ(make().host.restart_policy, "on-failure");
-  options_.auto_remove = true;
-  EXPECT_EQ(refusal(), Code::invalid_argument);
 }
 
 TEST_F(ContainerSpecTest, NamesGoToTheResolver) {
@@ -160,11 +143,6 @@ TEST_F(ContainerSpecTest, NamesGoToTheResolver) {
   const auto& servers = executor.networks.at("user").network.nameservers;
   ASSERT_EQ(servers.size(), 2u);
   EXPECT_EQ(servers[1].to_string(), "2620:fe::fe");
-  options_.dns = {"dns.example"};
-  EXPECT_EQ(refusal(), Code::invalid_argument);
-  options_.dns = {"9.9.9.9"};
-  options_.network = "none";
-  EXPECT_EQ(refusal(), Code::invalid_argument);
 }
 
 TEST_F(ContainerSpecTest, WithoutANetworkThereIsNoInterface) {

@@ -49,6 +49,10 @@ Error not_running(const record::Pod& pod) {
                pod.name());
 }
 
+Attachment attachment(launcher::UpgradedStream upgraded, bool tty) {
+  return {std::move(upgraded.stream), std::move(upgraded.early), tty};
+}
+
 }  // namespace
 
 struct Engine::State {
@@ -244,19 +248,17 @@ void Engine::start(std::string_view name) {
 Attachment Engine::start_attached(std::string_view name, bool with_input) {
   record::Pod pod = state_->touch(name);
   return launch_or_remove(pod, [&] {
-    launcher::UpgradedStream stream = launcher::Client::open_stream_on(
-        launch(pod), fmt::format("/v1/attach?slow=wait&stdin={}", with_input ? 1 : 0));
-    return Attachment{std::move(stream.stream), std::move(stream.early), pod.session().tty};
+    const std::string target = fmt::format("/v1/attach?slow=wait&stdin={}", with_input ? 1 : 0);
+    return attachment(launcher::Client::open_stream_on(launch(pod), target), pod.session().tty);
   });
 }
 
 Attachment Engine::attach(std::string_view name, const AttachOptions& options) {
   const record::Pod pod = state_->running(name);
   const bool input = options.with_input && pod.session().open_stdin;
-  launcher::UpgradedStream stream = state_->client(pod).open_stream(
-      fmt::format("/v1/attach?stdin={}&tail={}&slow={}", input ? 1 : 0, options.tail,
-                  options.may_lose_output ? "lose" : "cut-off"));
-  return {std::move(stream.stream), std::move(stream.early), pod.session().tty};
+  const std::string target = fmt::format("/v1/attach?stdin={}&tail={}&slow={}", input ? 1 : 0, options.tail,
+                                         options.may_lose_output ? "lose" : "cut-off");
+  return attachment(state_->client(pod).open_stream(target), pod.session().tty);
 }
 
 namespace {
@@ -278,17 +280,15 @@ launcher::ExecRequest exec_request(const ExecOptions& options) {
 
 Attachment Engine::exec(std::string_view name, const ExecOptions& options) {
   const record::Pod pod = state_->running(name);
-  launcher::UpgradedStream stream =
-      state_->client(pod).open_stream("/v1/exec", launcher::format_exec(exec_request(options)));
-  return {std::move(stream.stream), std::move(stream.early), options.tty};
+  const std::string order = launcher::format_exec(exec_request(options));
+  return attachment(state_->client(pod).open_stream("/v1/exec", order), options.tty);
 }
 
 Forwarder Engine::forwarder(std::string_view name) {
   const record::Pod pod = state_->running(name);
   return [paths = state_->paths, id = pod.id()](std::uint16_t port) {
-    launcher::UpgradedStream stream =
-        launcher::Client(paths, id).open_bytes(fmt::format("/v1/forward?port={}", port));
-    return Attachment{std::move(stream.stream), std::move(stream.early), false};
+    const std::string target = fmt::format("/v1/forward?port={}", port);
+    return attachment(launcher::Client(paths, id).open_bytes(target), false);
   };
 }
 
@@ -303,8 +303,7 @@ Login Engine::login(std::string_view name) {
 }
 
 Attachment Engine::connect_login(std::string_view name) {
-  launcher::UpgradedStream stream = state_->client(state_->running(name)).open_bytes("/v1/ssh");
-  return {std::move(stream.stream), std::move(stream.early), false};
+  return attachment(state_->client(state_->running(name)).open_bytes("/v1/ssh"), false);
 }
 
 std::string Engine::exec_detached(std::string_view name, const ExecOptions& options) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/unique_fd.hpp"
+#include "engine/create_options.hpp"
 #include "engine/files.hpp"
 #include "engine/paths.hpp"
 #include "launcher/interaction.hpp"
@@ -26,53 +27,6 @@ class Store;
 }
 
 namespace berth::engine {
-
-/// Docker's --restart.
-struct RestartPolicy {
-  std::string name = "no";   ///< no, on-failure, always or unless-stopped
-  std::int64_t retries = 0;  ///< of on-failure; 0: without end
-};
-
-/// What `run` and `create` ask for. An absent value means what the image, else Docker, says.
-struct CreateOptions {
-  std::string image;  ///< a reference, an image id or its prefix
-  std::string name;   ///< empty: a random one
-  std::vector<std::string> command;
-  std::optional<std::vector<std::string>> entrypoint;  ///< given but empty: the image's is dropped
-  std::vector<std::string> environment;                ///< K=V, later ones win
-  std::string working_directory;
-  std::string user;
-  std::string hostname;
-  std::string stop_signal;
-  std::vector<record::PortBinding> ports;  ///< host port 0: a free one is chosen
-  double cpus = 1;
-  std::uint64_t memory_bytes = 0;  ///< of the machine; 0: the default
-  std::int64_t pids_limit = 0;     ///< 0 or -1: none
-  RestartPolicy restart;
-  std::string network = "user";
-  std::map<std::string, std::string> extra_hosts;  ///< as config::ExecutorConfig has them
-  std::vector<std::string> dns;                    ///< addresses of name servers; none: the network's
-  std::vector<std::string> dns_search;
-  std::vector<std::string> dns_options;
-  std::string accelerator = "auto";
-  bool open_stdin = false;
-  bool tty = false;
-  bool auto_remove = false;
-  bool remove_unless_started = false;  ///< as `run` wants it: a container whose process never ran goes away
-  bool read_only = false;
-  bool init = false;
-  std::vector<std::pair<std::string, std::string>> tmpfs;  ///< path, mount options
-  std::map<std::string, std::string> labels;
-  std::vector<config::Ulimit> ulimits;
-  std::map<std::string, std::string> sysctls;
-  std::uint64_t shm_bytes = 0;       ///< 0: Docker's 64 MiB
-  std::vector<std::string> cap_add;  ///< names of capabilities, or ALL
-  std::vector<std::string> cap_drop;
-  std::vector<std::string> security_options;  ///< no-new-privileges, seccomp=unconfined
-  std::vector<std::string> group_add;
-  std::vector<std::string> ssh_keys;  ///< public keys that may log in; lines of authorized_keys
-  std::int64_t oom_score_adj = 0;
-};
 
 struct ExecOptions {
   std::vector<std::string> command;

@@ -10,6 +10,7 @@
 
 #include <string>
 
+#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/log.hpp"
@@ -30,11 +31,6 @@ constexpr std::chrono::seconds kMapLimit{30};
 constexpr std::size_t kReportLimit = 64u << 10;
 /// Any one will do: nobody tells these file systems apart by it, and the same layers give the same file.
 constexpr const char* kUuid = "5b1e0f1c-3d0a-4f5e-9d59-0c7f1f6f9b42";
-
-std::chrono::milliseconds left(Deadline deadline) {
-  const auto time = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-  return std::max(time, std::chrono::milliseconds(0));
-}
 
 std::vector<UniqueFd> open_layers(const Store& store, const Image& image) {
   std::vector<UniqueFd> layers;
@@ -61,7 +57,7 @@ void make_erofs(const fs::path& tree, const fs::path& file, Deadline deadline) {
   spec.program = *program;
   spec.arguments = {"--quiet", "--preserve-mtime", "-U", kUuid, file.string(), tree.string()};
   spec.parent_death_signal = SIGKILL;
-  const RunResult result = run(spec, left(deadline));
+  const RunResult result = run(spec, left_until(deadline));
   if (result.status.success()) return;
   const std::string said = printable(trim(result.error_output), 400);
   if (said.find("No space left") != std::string::npos || said.find("[Error 28]") != std::string::npos)
@@ -96,7 +92,7 @@ void build(const Store& store, const Image& image, const UnpackLimits& limits, D
 bool wait_ready(int fd, Deadline deadline) {
   pollfd wanted{fd, POLLIN, 0};
   while (true) {
-    const int ready = ::poll(&wanted, 1, static_cast<int>(left(deadline).count()));
+    const int ready = ::poll(&wanted, 1, static_cast<int>(left_until(deadline).count()));
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) throw Error(Code::timeout, "the helper that unpacks did not start in time");
     char byte = 0;
@@ -127,7 +123,7 @@ void build_in_namespace(const Store& store, const Image& image, const RootfsOpti
                     std::to_string(options.limits.bytes),
                     std::to_string(options.limits.entries),
                     std::to_string(options.limits.name_length),
-                    std::to_string(left(deadline).count())};
+                    std::to_string(left_until(deadline).count())};
   spec.standard_input = go_read.get();
   spec.standard_output = report_write.get();
   spec.parent_death_signal = SIGKILL;
@@ -139,7 +135,7 @@ void build_in_namespace(const Store& store, const Image& image, const RootfsOpti
     map_user_namespace(helper.pid(), kMapLimit);
     write_all(go_write.get(), "G");
   }
-  const auto status = helper.wait_for(left(deadline) + kMapLimit);
+  const auto status = helper.wait_for(left_until(deadline) + kMapLimit);
   if (!status) throw Error(Code::timeout, "unpacking took too long");
   raise_report(read_all(report_read.get(), kReportLimit), *status);
 }
@@ -166,8 +162,8 @@ fs::path rootfs(const Store& store, const Image& image, const RootfsOptions& opt
   if (::access(path.c_str(), F_OK) == 0) return path;
   // A fixed set of lock files: one per image could not be removed safely.
   const std::string stripe(1, hex_of(chain_id(image.config.diff_ids)).front());
-  const FileLock building = FileLock::acquire(store.root() / "locks" / ("build-" + stripe), left(deadline),
-                                              "building the root file system");
+  const FileLock building = FileLock::acquire(store.root() / "locks" / ("build-" + stripe),
+                                              left_until(deadline), "building the root file system");
   if (::access(path.c_str(), F_OK) == 0) return path;
   if (::geteuid() == 0)
     build(store, image, options.limits, deadline);

@@ -18,22 +18,6 @@ Error error_of_guest(std::string_view text) {
   return Error(code_from_string(text.substr(0, line)), "{}", text.substr(line + 1));
 }
 
-/// Counts one more as long as it lives.
-class Counted {
- public:
-  Counted(std::size_t& count, Event& changed) : count_(count), changed_(changed) { ++count_; }
-  ~Counted() {
-    --count_;
-    changed_.notify_all();
-  }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-
- private:
-  std::size_t& count_;
-  Event& changed_;
-};
-
 }  // namespace
 
 Task<> Launcher::serve_files() {
@@ -45,13 +29,8 @@ Task<> Launcher::serve_files() {
   changed_.notify_all();
 }
 
-void Launcher::hold_files() {
-  ++file_users_;
-}
-
-void Launcher::release_files() {
-  --file_users_;
-  changed_.notify_all();
+Counted Launcher::hold_files() {
+  return {file_users_, changed_};
 }
 
 void Launcher::require_files() const {

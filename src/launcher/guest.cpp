@@ -147,8 +147,7 @@ Task<link::Hello> Guest::wait_hello(Milliseconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (!state->hello) {
     if (state->broken) throw *state->broken;
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await state->changed.wait_for(left)) {
+    if (!co_await state->changed.wait_until(deadline)) {
       throw Error(Code::timeout, "the virtual machine did not answer within {} seconds of its start",
                   std::chrono::duration_cast<std::chrono::seconds>(limit).count());
     }

@@ -116,8 +116,7 @@ Task<> Launcher::blame_guest(Error error) {
   constexpr Milliseconds kMachineEndLimit{3'000};
   const auto deadline = std::chrono::steady_clock::now() + kMachineEndLimit;
   while (!exit_) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) break;
+    if (!co_await changed_.wait_until(deadline)) break;
   }
   if (exit_) co_return;
   log::error("{}; the console's end:\n{}", error.what(), machine_->console_tail());
@@ -142,8 +141,7 @@ Task<> Launcher::configure_guest() {
   if (exit_) co_return;
   const auto deadline = std::chrono::steady_clock::now() + kFirstClientLimit;
   while (first_client_pending_) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) break;
+    if (!co_await changed_.wait_until(deadline)) break;
   }
   guest_config_ = guest_config(pod_, guest_->keys(), clock_.now());
   if (settings_.files_only)
@@ -185,10 +183,7 @@ void Launcher::on_report(const extraconfig::Difference& keys) {
   extraconfig::apply(keys, merged);
   config::ExecutorConfig decoded = guest_config_;
   // An address that is gone has no key any more.
-  for (auto& [name, endpoint] : decoded.networks) {
-    endpoint.assigned = {};
-    endpoint.network.assigned = {};
-  }
+  config::forget_assigned(decoded.networks);
   extraconfig::decode(merged, decoded);
   guest_keys_ = std::move(merged);
   guest_config_ = std::move(decoded);
@@ -320,8 +315,7 @@ Task<> Launcher::drain_output() {
   if (!started_ || !exit_->error.empty()) co_return;
   const auto deadline = std::chrono::steady_clock::now() + kDrainLimit;
   while (outputs_ended_ < runs_ended_) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) {
+    if (!co_await changed_.wait_until(deadline)) {
       log::warning("the guest did not say that the output is complete");
       break;
     }
@@ -425,8 +419,7 @@ Task<> Launcher::stop(Milliseconds grace) {
   const auto ended_within = [this](Milliseconds limit) -> Task<bool> {
     const auto deadline = std::chrono::steady_clock::now() + limit;
     while (!exit_) {
-      const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-      if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) break;
+      if (!co_await changed_.wait_until(deadline)) break;
     }
     co_return exit_.has_value();
   };

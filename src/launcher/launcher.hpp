@@ -11,6 +11,7 @@
 
 #include "base/async.hpp"
 #include "base/clock.hpp"
+#include "base/counted.hpp"
 #include "base/files.hpp"
 #include "hypervisor/hypervisor.hpp"
 #include "launcher/guest.hpp"
@@ -93,9 +94,8 @@ class Launcher {
   Task<std::shared_ptr<link::ssh::Channel>> open_login();
   /// Serves one copy until it ended and its client has everything.
   Task<> copy(std::shared_ptr<Subscriber> client, CopyRequest request);
-  /// Between these, a machine for copies goes on.
-  void hold_files();
-  void release_files();
+  /// As long as one of these lives, a machine for copies goes on.
+  [[nodiscard]] Counted hold_files();
   /// Returns once copies can be made; throws why not.
   Task<> wait_files();
   Task<> stop(Milliseconds grace);

@@ -221,6 +221,7 @@ TEST_F(LauncherTest, ARunGoesFromStartToARecordedEnd) {
 }
 
 TEST_F(LauncherTest, AMachineForCopiesLeavesTheRecordAndTheLogAsTheyAre) {
+  std::unique_ptr<Counted> hold;
   bool files_seen = false;
   script_ = [&](ScriptedTether& tether) -> Task<> {
     EXPECT_FALSE(tether.config_.sessions.at(id_).active);
@@ -232,7 +233,7 @@ TEST_F(LauncherTest, AMachineForCopiesLeavesTheRecordAndTheLogAsTheyAre) {
     co_await launcher_->wait_files();
     files_seen = true;
     EXPECT_EQ(store_->get("test").host.status, record::Status::exited);
-    launcher_->release_files();
+    hold.reset();
   };
   config::MountSpec hidden;
   hidden.source.scheme = "tmpfs";
@@ -245,7 +246,7 @@ TEST_F(LauncherTest, AMachineForCopiesLeavesTheRecordAndTheLogAsTheyAre) {
   pod_.host.auto_remove = true;
   files_only_ = true;
   make_launcher();
-  launcher_->hold_files();
+  hold.reset(new Counted(launcher_->hold_files()));
   run();
   EXPECT_TRUE(files_seen);
   record::Pod pod = store_->get("test");
@@ -263,15 +264,14 @@ TEST_F(LauncherTest, AMachineForCopiesThatBreaksDownSaysWhy) {
   pod_.host.status = record::Status::exited;
   files_only_ = true;
   make_launcher();
-  launcher_->hold_files();
   std::string reason;
   const auto wait = [&]() -> Task<> {
+    const Counted hold = launcher_->hold_files();
     try {
       co_await launcher_->wait_files();
     } catch (const Error& error) {
       reason = error.what();
     }
-    launcher_->release_files();
   };
   spawn_detached(loop_.get_executor(), "files", wait());
   run();

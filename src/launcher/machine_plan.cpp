@@ -50,10 +50,7 @@ config::ExecutorConfig guest_config(const record::Pod& pod, const GuestKeys& key
   config.time = now;
   config.entropy.data = random_bytes(kEntropyBytes);
   config.execs.clear();
-  for (auto& [name, endpoint] : config.networks) {
-    endpoint.assigned = {};
-    endpoint.network.assigned = {};
-  }
+  config::forget_assigned(config.networks);
   for (auto& [id, session] : config.sessions) {
     session.active = true;
     session.started.clear();

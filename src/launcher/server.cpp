@@ -12,6 +12,7 @@
 #include <boost/beast/http.hpp>
 #include <boost/json.hpp>
 
+#include "base/counted.hpp"
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/log.hpp"
@@ -144,24 +145,15 @@ Server::~Server() {
 void Server::serve(UniqueFd client, bool is_first) {
   spawn_detached(state_->executor, "client",
                  [](std::shared_ptr<State> state, UniqueFd fd, bool first) -> Task<> {
-                   ++state->clients;
-                   std::exception_ptr failure;
-                   try {
-                     co_await state->serve(std::move(fd), first);
-                   } catch (...) {
-                     failure = std::current_exception();
-                   }
-                   --state->clients;
-                   state->client_gone.notify_all();
-                   if (failure) std::rethrow_exception(failure);
+                   const Counted counted(state->clients, state->client_gone);
+                   co_await state->serve(std::move(fd), first);
                  }(state_, std::move(client), is_first));
 }
 
 Task<> Server::wait_idle(Milliseconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (state_->clients > 0) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await state_->client_gone.wait_for(left)) break;
+    if (!co_await state_->client_gone.wait_until(deadline)) break;
   }
 }
 
@@ -224,14 +216,7 @@ Task<> Server::State::serve(UniqueFd client, bool is_first) {
 
 /// Answers once copies can be made, and keeps it so until the client closes.
 Task<> Server::State::hold_files(Socket socket, const Request& request, bool is_first) {
-  struct Hold {
-    explicit Hold(Launcher& of) : launcher(of) { launcher.hold_files(); }
-    ~Hold() { launcher.release_files(); }
-    Hold(const Hold&) = delete;
-    Hold& operator=(const Hold&) = delete;
-    Launcher& launcher;
-  };
-  const Hold hold(launcher);
+  const Counted hold = launcher.hold_files();
   if (is_first) launcher.first_client_came();
   std::optional<Error> refusal;
   try {

@@ -218,8 +218,7 @@ Task<Exit> Launcher::exec_started(const std::string& id) {
       exit.error = readable_reason(exit.error);
       co_return exit;
     }
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) {
+    if (!co_await changed_.wait_until(deadline)) {
       throw Error(Code::timeout, "the guest did not start the command in time");
     }
   }
@@ -296,8 +295,7 @@ Task<Exit> Launcher::exec_result(const std::string& id, const link::ssh::Channel
       co_return exit;
     }
     if (exit_) throw Error(Code::wrong_state, "the container ended while the command ran");
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) {
+    if (!co_await changed_.wait_until(deadline)) {
       throw Error(Code::timeout, "the guest did not say how the command ended");
     }
   }

@@ -12,11 +12,6 @@ constexpr std::string_view kOwnersOfArchive = "archive";
 constexpr std::pair<Verb, std::string_view> kVerbs[] = {
     {Verb::stat, "stat"}, {Verb::read, "read"}, {Verb::write, "write"}};
 
-std::string variable(const ssh::Request& request, std::string_view name) {
-  const auto found = request.environment.find(std::string(name));
-  return found != request.environment.end() ? found->second : std::string();
-}
-
 }  // namespace
 
 std::string_view to_string(Verb verb) {
@@ -43,11 +38,11 @@ ssh::Request make_request(const Order& order) {
 
 Order parse_request(const ssh::Request& request) {
   Order order;
-  order.verb = verb_from_string(variable(request, kVerb));
-  order.container = variable(request, kContainer);
-  order.path = variable(request, kPath);
+  order.verb = verb_from_string(request.variable(kVerb));
+  order.container = request.variable(kContainer);
+  order.path = request.variable(kPath);
   if (order.path.size() > kPathLimit) throw Error(Code::invalid_argument, "a path is too long");
-  order.keep_owners = variable(request, kOwners) == kOwnersOfArchive;
+  order.keep_owners = request.variable(kOwners) == kOwnersOfArchive;
   return order;
 }
 

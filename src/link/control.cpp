@@ -214,8 +214,7 @@ Task<extraconfig::Pairs> ControlChannel::send(DocumentKind kind, extraconfig::Di
       state.get(), [sequence](State* owner) { owner->pending.erase(sequence); });
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (!waiting->second && !state->ended) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await state->acknowledged.wait_for(left)) break;
+    if (!co_await state->acknowledged.wait_until(deadline)) break;
   }
   const std::optional<extraconfig::Pairs> reply = std::move(waiting->second);
   if (!reply) {

@@ -35,6 +35,12 @@ struct Request {
   std::optional<Terminal> terminal;
   std::string subsystem;  ///< or
   std::string command;    ///< exactly one of the two, or neither for a shell
+
+  /// Of the environment; empty when it is not set.
+  std::string variable(std::string_view name) const {
+    const auto found = environment.find(std::string(name));
+    return found != environment.end() ? found->second : std::string();
+  }
 };
 
 /// Where a forwarded connection goes (RFC 4254, 7.2).

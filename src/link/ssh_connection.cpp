@@ -139,8 +139,7 @@ Task<int> Connection::until_done(std::function<int()> step, int again, Milliseco
     if (result != again) co_return result;
     require_unbroken();
     if (take_what_came()) continue;
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await activity_.wait_for(left))
+    if (!co_await activity_.wait_until(deadline))
       throw Error(Code::timeout, "{} took longer than {} ms", what, limit.count());
   }
 }

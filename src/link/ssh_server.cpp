@@ -4,6 +4,7 @@
 
 #include <boost/asio/this_coro.hpp>
 
+#include "base/counted.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "link/splice.hpp"
@@ -212,15 +213,8 @@ void Server::forward(ssh_message message) {
   spawn_detached(
       connection_->executor(), "ssh forward",
       [](std::shared_ptr<Channel> from, UniqueFd to, std::shared_ptr<std::size_t> count) -> Task<> {
-        ++*count;
-        std::exception_ptr failure;
-        try {
-          co_await splice(std::move(from), std::move(to));
-        } catch (...) {
-          failure = std::current_exception();
-        }
-        --*count;
-        if (failure) std::rethrow_exception(failure);
+        const Counted forwarded(*count);
+        co_await splice(std::move(from), std::move(to));
       }(std::move(channel), std::move(connected), forwarded_));
 }
 

@@ -19,11 +19,6 @@ namespace {
 constexpr std::size_t kTokenLimit = 128;
 constexpr Milliseconds kResetLimit{5'000};
 
-std::string variable(const link::ssh::Request& request, std::string_view name) {
-  const auto found = request.environment.find(std::string(name));
-  return found != request.environment.end() ? found->second : std::string();
-}
-
 /// A user's SSH connection inside the host's: the user's client knows the machine by the same host key.
 Task<> serve_login(std::shared_ptr<link::ssh::Channel> channel, AttachSource source) {
   auto [far_end, near_end] = make_socket_pair();
@@ -44,8 +39,8 @@ Task<> serve_channel(std::shared_ptr<link::ssh::Channel> channel, link::ssh::Req
   if (request.subsystem != link::ssh::kAttachSubsystem) {
     throw Error(Code::unsupported, "the tether has no SSH subsystem \"{}\"", request.subsystem);
   }
-  const AttachedStreams streams = parse_attached_streams(variable(request, link::ssh::kAttachStreams));
-  const std::shared_ptr<Session> session = source.find_session(variable(request, link::ssh::kAttachSession));
+  const AttachedStreams streams = parse_attached_streams(request.variable(link::ssh::kAttachStreams));
+  const std::shared_ptr<Session> session = source.find_session(request.variable(link::ssh::kAttachSession));
   if (request.terminal) {
     session->resize({static_cast<std::uint16_t>(request.terminal->columns),
                      static_cast<std::uint16_t>(request.terminal->rows)});

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include "base/counted.hpp"
 #include "base/error.hpp"
 #include "base/ids.hpp"
 
@@ -51,7 +52,7 @@ Task<> Logins::serve(std::shared_ptr<link::ssh::Channel> channel, link::ssh::Req
   spec.plan.sftp_server = is_sftp;
   spec.plan.shell_command = request.command;
   const auto session = std::make_shared<Session>(source_.surroundings, std::move(spec), 0);
-  ++count_;
+  const Counted login(count_);
   std::exception_ptr failure;
   try {
     spawn_detached(source_.surroundings.executor, "login", session->run());
@@ -61,7 +62,6 @@ Task<> Logins::serve(std::shared_ptr<link::ssh::Channel> channel, link::ssh::Req
   }
   if (request.terminal && session->pidfd() >= 0) session->signal(SIGHUP, true);
   co_await session->wait_ended();
-  --count_;
   if (failure) std::rethrow_exception(failure);
 }
 

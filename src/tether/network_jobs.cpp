@@ -5,10 +5,7 @@
 namespace berth::tether {
 
 Task<bool> NetworkJobs::bring_up(os::Endpoints wanted) {
-  for (auto& [key, endpoint] : wanted) {
-    endpoint.assigned = {};
-    endpoint.network.assigned = {};
-  }
+  config::forget_assigned(wanted);
   if (newest_ && !newest_->failure && newest_->wanted == wanted) co_return newest_->done;
   const auto job = std::make_shared<Job>();
   job->wanted = std::move(wanted);

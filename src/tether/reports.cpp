@@ -44,9 +44,7 @@ Task<> Tether::report(extraconfig::Difference difference, extraconfig::Pairs now
 Task<> Tether::wait_reported(Milliseconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while ((report_pending_ || reporting_) && !link_lost_) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0)) co_return;
-    co_await report_changed_.wait_for(left);
+    if (!co_await report_changed_.wait_until(deadline)) co_return;
   }
 }
 

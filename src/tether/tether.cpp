@@ -410,8 +410,7 @@ Task<> Tether::restart_later(std::string id, std::uint64_t ticket, Milliseconds 
   };
   const auto deadline = std::chrono::steady_clock::now() + wait;
   while (awaited()) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await restarts_changed_.wait_for(left)) break;
+    if (!co_await restarts_changed_.wait_until(deadline)) break;
   }
   const auto* configured = find_session(config_, id);
   if (!awaited() || configured == nullptr) co_return;

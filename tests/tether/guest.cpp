@@ -146,8 +146,7 @@ Task<std::unique_ptr<Guest>> Guest::boot(const Options& options) {
   spawn_detached(executor, "output", guest->read_output());
   const auto deadline = std::chrono::steady_clock::now() + kLimit;
   while (!guest->greeted_) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await guest->changed_.wait_for(left)) {
+    if (!co_await guest->changed_.wait_until(deadline)) {
       throw Error(Code::timeout, "the tether said nothing; the console says:\n{}",
                   guest->machine_->console_tail());
     }
@@ -230,8 +229,7 @@ Task<> Guest::wait_session(std::string id, std::string what,
                            std::function<bool(const config::SessionConfig&)> condition) {
   const auto deadline = std::chrono::steady_clock::now() + kLimit;
   while (!condition(session(id))) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) {
+    if (!co_await changed_.wait_until(deadline)) {
       throw Error(Code::timeout, "session {} {}: not within the limit; console:\n{}", id, what,
                   machine_->console_tail());
     }
@@ -264,8 +262,7 @@ Task<> Guest::wait_output(std::string id, std::string what,
                           std::function<bool(const SessionOutput&)> condition) {
   const auto deadline = std::chrono::steady_clock::now() + kLimit;
   while (!condition(outputs_[id])) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) {
+    if (!co_await changed_.wait_until(deadline)) {
       throw Error(Code::timeout, "output of {}: no {} in \"{}\"", id, what, outputs_[id].standard_output);
     }
   }

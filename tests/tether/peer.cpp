@@ -204,8 +204,7 @@ void Peer::handle_dhcp(std::string_view payload) {
 Task<> Peer::wait_dhcp_requests(std::size_t count) {
   const auto deadline = std::chrono::steady_clock::now() + kLimit;
   while (dhcp_requests.size() < count) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await state_->changed.wait_for(left))
+    if (!co_await state_->changed.wait_until(deadline))
       throw Error(Code::timeout, "{} of {} DHCP requests came", dhcp_requests.size(), count);
   }
 }

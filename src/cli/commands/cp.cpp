@@ -1,8 +1,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-
 #include "base/io.hpp"
 #include "base/text.hpp"
 #include "cli/command.hpp"
@@ -64,19 +62,6 @@ CopyDestination look_into_container(engine::ContainerFiles& files, const CopyArg
   return destination;
 }
 
-void give_standard_input(const tar::Sink& sink) {
-  std::string buffer(tar::kPieceSize, '\0');
-  const tar::Source input = [&buffer]() -> std::string_view {
-    ssize_t n = 0;
-    do {
-      n = ::read(STDIN_FILENO, buffer.data(), buffer.size());
-    } while (n < 0 && errno == EINTR);
-    check(n, "read standard input");
-    return {buffer.data(), static_cast<std::size_t>(n)};
-  };
-  tar::decompress(input, sink);
-}
-
 std::uint64_t copy_in(Context& context, const std::string& source, const CopyArgument& asked,
                       const CopyOptions& options) {
   std::optional<LocalSource> local;
@@ -97,7 +82,7 @@ std::uint64_t copy_in(Context& context, const std::string& source, const CopyArg
     if (local) {
       print_warnings(local->pack(plan.name, counting));
     } else {
-      give_standard_input(counting);
+      tar::decompress(tar::source_of(STDIN_FILENO, "read standard input"), counting);
     }
   });
   print_warnings(left_out);

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <signal.h>
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <optional>
@@ -13,6 +12,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
+#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/log.hpp"
@@ -150,8 +150,7 @@ Task<> QemuMachine::State::quit(Self self, Milliseconds limit) {
   } catch (const Error& error) {
     log::debug("quit: {}", error.what());  // gone already, or stuck: what follows deals with both
   }
-  const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-  if (co_await wait_end_within(self, std::max(left, Milliseconds(0)))) co_return;
+  if (co_await wait_end_within(self, left_until(deadline))) co_return;
   self->process.signal(SIGKILL);
   if (!co_await wait_end_within(self, kKillLimit)) {
     throw Error(Code::timeout, "QEMU (process {}) does not end even by SIGKILL", self->process.pid());

@@ -1,6 +1,5 @@
 #include "hypervisor/qemu/qmp.hpp"
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <map>
@@ -11,6 +10,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
@@ -27,11 +27,6 @@ constexpr std::size_t kOutboxLimit = std::size_t{1} << 20;
 
 SteadyTime deadline_in(Milliseconds limit) {
   return std::chrono::steady_clock::now() + limit;
-}
-
-Milliseconds left_until(SteadyTime deadline) {
-  const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-  return std::max(left, Milliseconds(0));
 }
 
 Code code_from_class(std::string_view error_class) {
@@ -158,8 +153,7 @@ Task<json::value> QmpClient::State::execute(std::shared_ptr<State> self, std::st
   const SteadyTime deadline = deadline_in(limit);
   while (!call.answer) {
     if (self->closed) throw self->closed_error();
-    if (!co_await self->changed.wait_for(left_until(deadline)) && !call.answer &&
-        left_until(deadline).count() == 0) {
+    if (!co_await self->changed.wait_until(deadline)) {
       throw Error(Code::timeout, "QEMU did not answer {} within {} ms", command, limit.count());
     }
   }
@@ -174,7 +168,7 @@ Task<> QmpClient::State::negotiate(std::shared_ptr<State> self, Milliseconds lim
   const SteadyTime deadline = deadline_in(limit);
   while (self->version.empty()) {
     if (self->closed) throw self->closed_error();
-    if (!co_await self->changed.wait_for(left_until(deadline)) && left_until(deadline).count() == 0) {
+    if (!co_await self->changed.wait_until(deadline)) {
       throw Error(Code::timeout, "QEMU did not greet within {} ms", limit.count());
     }
   }
@@ -183,8 +177,8 @@ Task<> QmpClient::State::negotiate(std::shared_ptr<State> self, Milliseconds lim
 
 Task<bool> QmpClient::State::wait_closed(std::shared_ptr<State> self, Milliseconds limit) {
   const SteadyTime deadline = deadline_in(limit);
-  while (!self->closed && left_until(deadline).count() > 0) {
-    co_await self->changed.wait_for(left_until(deadline));
+  while (!self->closed) {
+    if (!co_await self->changed.wait_until(deadline)) break;
   }
   co_return self->closed;
 }

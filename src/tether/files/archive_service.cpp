@@ -198,8 +198,7 @@ Task<> ArchiveService::end_all(Milliseconds limit) {
   for (const auto& copy : state->copies) copy->kill();
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (!state->copies.empty()) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await state->changed.wait_for(left)) {
+    if (!co_await state->changed.wait_until(deadline)) {
       log::warning("copies that do not end");
       break;
     }

@@ -21,6 +21,7 @@
 #include "tar/pack.hpp"
 #include "tar/unpack.hpp"
 #include "tether/session/capabilities.hpp"
+#include "tether/session/process_state.hpp"
 
 namespace berth::tether {
 namespace {
@@ -100,27 +101,14 @@ std::string write_files(tar::ConfinedRoot root, const archive::Order& order, int
   rules.place = tar::resolve_links(root, path.clean);
   rules.write.owners = order.keep_owners ? tar::Owners::of_archive : tar::Owners::root;
   rules.write.devices = tar::Devices::any;
-  std::string buffer(tar::kPieceSize, '\0');
-  const tar::Source source = [&buffer, input]() -> std::string_view {
-    ssize_t n = 0;
-    do {
-      n = ::read(input, buffer.data(), buffer.size());
-    } while (n < 0 && errno == EINTR);
-    check(n, "read");
-    return {buffer.data(), static_cast<std::size_t>(n)};
-  };
-  return lines_of(tar::unpack(source, std::move(root), rules));
+  return lines_of(tar::unpack(tar::source_of(input, "read"), std::move(root), rules));
 }
 
 void leave_the_tether(const CopyDescriptors& descriptors, int container) {
   ::prctl(PR_SET_NAME, "berth-copy");
-  for (int number = 1; number <= SIGRTMAX; ++number) ::signal(number, SIG_DFL);
-  ::signal(SIGPIPE, SIG_IGN);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   // When memory is short, a copy goes before anything of the container.
-  write_kernel_file("/proc/self/oom_score_adj", "1000");
+  reset_process_state(1000);
+  ::signal(SIGPIPE, SIG_IGN);
   std::vector<int> kept = {2, descriptors.data, descriptors.answer};
   if (container >= 0) kept.push_back(container);
   std::sort(kept.begin(), kept.end());

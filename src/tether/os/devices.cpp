@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/text.hpp"
@@ -101,8 +102,8 @@ Task<std::string> Devices::wait_for(Search search, std::string what, Millisecond
   while (true) {
     discard_events(uevents_.fd());
     if (auto found = search()) co_return *found;
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0)) throw Error(Code::not_found, "the machine has no {}", what);
+    const Milliseconds left = left_until(deadline);
+    if (left == Milliseconds(0)) throw Error(Code::not_found, "the machine has no {}", what);
     try {
       co_await with_deadline(left, what, uevents_.wait_readable());
     } catch (const Error& error) {

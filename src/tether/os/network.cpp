@@ -179,8 +179,7 @@ Task<> Network::wait_leases(Milliseconds limit) {
     });
     if (missing == cards_.end()) co_return;
     const std::string networks = missing->second.plan.networks;
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await lease_changed_.wait_for(left)) {
+    if (!co_await lease_changed_.wait_until(deadline)) {
       throw Error(Code::timeout, "network {}: no DHCP server gave an address within {} seconds", networks,
                   std::chrono::duration_cast<std::chrono::seconds>(limit).count());
     }
@@ -200,9 +199,8 @@ Task<> Network::find_cards(std::vector<CardPlan>& plans, Milliseconds limit,
                            std::map<std::string, std::string>& names) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   for (const CardPlan& plan : plans) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
     try {
-      names[plan.device] = co_await devices_.interface(plan.device, std::max(left, Milliseconds(0)));
+      names[plan.device] = co_await devices_.interface(plan.device, left_until(deadline));
     } catch (Error& error) {
       error.add_context(fmt::format("network {}", plan.networks));
       throw;

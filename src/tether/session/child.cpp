@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -23,6 +22,7 @@
 #include "tether/session/environment.hpp"
 #include "tether/session/init_process.hpp"
 #include "tether/session/launch_failure.hpp"
+#include "tether/session/process_state.hpp"
 #include "tether/session/program_lookup.hpp"
 #include "tether/session/seccomp.hpp"
 #include "tether/session/terminal.hpp"
@@ -48,17 +48,6 @@ void send_message(int channel, std::string_view packet, int attached = -1) {
     std::memcpy(CMSG_DATA(header), &attached, sizeof attached);
   }
   check(::sendmsg(channel, &message, MSG_NOSIGNAL), "answer the tether");
-}
-
-/// The tether's own dispositions and mask end here; so does its exemption from the OOM killer.
-void reset_process_state(int oom_score_adj) {
-  for (int number = 1; number <= SIGRTMAX; ++number) ::signal(number, SIG_DFL);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  write_kernel_file("/proc/self/oom_score_adj", std::to_string(oom_score_adj));
-  ::umask(0022);
-  check(::setsid(), "make a session");
 }
 
 void open_standard_streams(const ProcessPlan& plan, const ChildDescriptors& descriptors, bool console) {
@@ -199,6 +188,8 @@ template <typename Enter>
                             Enter enter) {
   try {
     reset_process_state(plan.oom_score_adj);
+    ::umask(0022);
+    check(::setsid(), "make a session");
     const UniqueFd own_program = open_file("/proc/self/exe", O_PATH);
     enter();
     become_program(plan, descriptors, own_program.get(), first);

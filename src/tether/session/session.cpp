@@ -92,10 +92,8 @@ Task<> Session::wait_for_attach() {
   changed_.notify_all();
   const auto deadline = std::chrono::steady_clock::now() + kAttachLimit;
   while (!attached_ && !cancelled_) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0))
+    if (!co_await changed_.wait_until(deadline))
       throw Error(Code::timeout, "nobody attached within {} ms", kAttachLimit.count());
-    co_await changed_.wait_for(left);
   }
   waiting_for_attach_ = false;
   if (cancelled_) throw Error(Code::wrong_state, "cancelled before the start");
@@ -149,10 +147,7 @@ Task<> Session::reap() {
 
 Task<> Session::drain() {
   const auto deadline = std::chrono::steady_clock::now() + kDrainGrace;
-  while (pumps_ > 0 && !drain_over_) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    drain_over_ = left <= Milliseconds(0) || !co_await changed_.wait_for(left);
-  }
+  while (pumps_ > 0 && !drain_over_) drain_over_ = !co_await changed_.wait_until(deadline);
   drain_over_ = true;
   for (const auto& stream : {standard_output_, standard_error_}) {
     if (stream) stream->cancel();

@@ -1,0 +1,142 @@
+#include "engine/create_options.hpp"
+
+#include <unistd.h>
+
+#include "base/error.hpp"
+#include "base/ids.hpp"
+#include "base/signals.hpp"
+#include "base/text.hpp"
+#include "config/capabilities.hpp"
+#include "config/network_types.hpp"
+#include "config/sysctls.hpp"
+
+namespace berth::engine {
+namespace {
+
+constexpr std::size_t kHostNameLimit = 63;
+constexpr std::int64_t kMostOomScore = 1000;
+
+void check_machine(const CreateOptions& options) {
+  const long online = ::sysconf(_SC_NPROCESSORS_ONLN);
+  if (!(options.cpus > 0) || options.cpus > static_cast<double>(online)) {
+    throw Error(Code::invalid_argument, "--cpus {} is out of range: this host has {} processors",
+                options.cpus, online);
+  }
+  if (options.memory_bytes != 0 && options.memory_bytes < kLeastMemory) {
+    throw Error(Code::invalid_argument, "{} of memory is too little for a virtual machine: give at least {}",
+                format_binary_size(options.memory_bytes), format_binary_size(kLeastMemory));
+  }
+}
+
+void check_names(const CreateOptions& options) {
+  if (!options.name.empty() && !is_valid_name(options.name)) {
+    throw Error(Code::invalid_argument,
+                "invalid container name '{}': use [a-zA-Z0-9][a-zA-Z0-9_.-]+, at most 128 characters",
+                printable(options.name));
+  }
+  if (options.hostname.size() > kHostNameLimit) {
+    throw Error(Code::invalid_argument, "the host name is longer than {} characters", kHostNameLimit);
+  }
+}
+
+void check_network(const CreateOptions& options) {
+  if (options.network != "user" && options.network != "none") {
+    throw Error(Code::invalid_argument, "unknown network '{}': use user or none", printable(options.network));
+  }
+  if (options.network == "none" && !options.ports.empty()) {
+    throw Error(Code::invalid_argument,
+                "a container without a network cannot publish ports: leave out -p or --network none");
+  }
+  if (options.network == "none" && !options.dns.empty()) {
+    throw Error(Code::invalid_argument,
+                "a container without a network asks no name server: leave out --dns or --network none");
+  }
+  for (const std::string& server : options.dns) {
+    config::IpAddress address;
+    if (!address.set_text(server) || address.empty())
+      throw Error(Code::invalid_argument, "--dns '{}' is not an IP address", printable(server));
+  }
+}
+
+void check_process(const CreateOptions& options) {
+  for (const std::string& entry : options.environment) {
+    if (entry.find('=') == std::string::npos || entry.front() == '=') {
+      throw Error(Code::invalid_argument, "'{}' is not an environment variable: use NAME=VALUE",
+                  printable(entry));
+    }
+  }
+  if (!options.working_directory.empty()) check_working_directory(options.working_directory);
+  if (!options.stop_signal.empty()) check_stop_signal(options.stop_signal);
+}
+
+void check_confinement(const CreateOptions& options) {
+  config::adjust_default_capabilities(options.cap_add, options.cap_drop);
+  parse_security_options(options.security_options);
+  for (const config::Ulimit& limit : options.ulimits) config::check_ulimit(limit);
+  for (const auto& [name, value] : options.sysctls) config::check_sysctl(name);
+  if (options.shm_bytes > static_cast<std::uint64_t>(INT64_MAX)) {
+    throw Error(Code::invalid_argument, "a /dev/shm of {} bytes cannot be", options.shm_bytes);
+  }
+  if (options.oom_score_adj < -kMostOomScore || options.oom_score_adj > kMostOomScore) {
+    throw Error(Code::invalid_argument, "the OOM score adjustment {} must be from {} to {}",
+                options.oom_score_adj, -kMostOomScore, kMostOomScore);
+  }
+  for (const auto& [path, mode] : options.tmpfs) {
+    if (!path.starts_with('/'))
+      throw Error(Code::invalid_argument, "--tmpfs '{}': the path must be absolute", printable(path));
+  }
+}
+
+void check_restart(const CreateOptions& options) {
+  const std::string& policy = options.restart.name;
+  if (policy == "no") return;
+  if (policy != "always" && policy != "unless-stopped" && policy != "on-failure") {
+    throw Error(Code::invalid_argument, "--restart '{}': use no, on-failure[:N], always or unless-stopped",
+                printable(policy));
+  }
+  if (options.auto_remove) {
+    throw Error(Code::invalid_argument, "--rm and --restart exclude each other: leave out one of them");
+  }
+}
+
+}  // namespace
+
+void check_options(const CreateOptions& options) {
+  check_machine(options);
+  check_names(options);
+  check_network(options);
+  check_process(options);
+  check_confinement(options);
+  check_restart(options);
+}
+
+void check_stop_signal(const std::string& name) {
+  if (!signal_number(name)) {
+    throw Error(Code::invalid_argument, "'{}' is not a signal of Linux: use for example SIGTERM or 15",
+                printable(name));
+  }
+}
+
+void check_working_directory(const std::string& path) {
+  if (!path.starts_with('/'))
+    throw Error(Code::invalid_argument, "the working directory '{}' must be absolute", printable(path));
+}
+
+SecurityOptions parse_security_options(const std::vector<std::string>& texts) {
+  SecurityOptions options;
+  for (const std::string& text : texts) {
+    if (text == "no-new-privileges" || text == "no-new-privileges:true" || text == "no-new-privileges=true") {
+      options.no_new_privileges = true;
+    } else if (text == "no-new-privileges:false" || text == "no-new-privileges=false") {
+      options.no_new_privileges = false;
+    } else if (text == "seccomp=unconfined" || text == "seccomp:unconfined") {
+      options.seccomp_unconfined = true;
+    } else {
+      throw Error(Code::invalid_argument,
+                  "--security-opt '{}': there are no-new-privileges and seccomp=unconfined", printable(text));
+    }
+  }
+  return options;
+}
+
+}  // namespace berth::engine
