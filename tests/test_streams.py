@@ -4,6 +4,7 @@ BERTH_TEST_STREAM_BYTES says how much goes each way; 1073741824 takes some minut
 
 import hashlib
 import os
+import re
 import select
 import signal
 import subprocess
@@ -177,3 +178,47 @@ def test_d14_every_client_gets_every_byte_from_its_attach_on(berth, container):
         for client in (first, second, writer):
             kill_group(client)
             client.wait()
+
+
+def test_a_late_joiner_gets_the_last_lines_if_it_asks(berth, container):
+    name = container("-i", command=("sh", "-c", "seq 1 1000; echo done >&2; exec cat"))
+    wait_until(lambda: b"done" in berth("logs", name).stderr, "the end of the output")
+    joiner = berth.spawn("attach", "--tail", "3", name, stdin=subprocess.PIPE)
+    output, error = joiner.communicate(b"and on\n", timeout=60)
+    assert output == b"999\n1000\nand on\n"
+    assert error == b"done\n"
+
+
+def test_a_tail_is_a_number(berth, container):
+    result = berth("attach", "--tail", "many", container())
+    assert result.status == 1
+    assert b"--tail" in result.stderr
+
+
+@pytest.mark.parametrize("lossy", [True, False])
+def test_a_client_that_does_not_read_loses_output_or_is_cut_off(berth, container, lossy):
+    name = container("-i", command=("sh", "-c", "echo 0; read go; seq 1 600000; echo end; exec sleep 1000"))
+    client = berth.spawn("attach", *(["--lossy"] if lossy else []), "--tail", "1", "--no-stdin", name)
+    assert client.stdout.readline() == b"0\n"
+    writer = berth.spawn("attach", name, stdin=subprocess.PIPE)
+    drain = threading.Thread(target=lambda: [None for _ in writer.stdout])
+    drain.start()
+    try:
+        client.send_signal(signal.SIGSTOP)
+        writer.stdin.write(b"go\n")
+        writer.stdin.flush()
+        wait_until(lambda: berth.ok("logs", "--tail", "1", name) == "end", "the end of the output")
+        client.send_signal(signal.SIGCONT)
+        if not lossy:
+            output, error = client.communicate(timeout=60)
+            assert b"was cut off" in error
+            return
+        berth.ok("kill", name)
+        output, error = client.communicate(timeout=60)
+        lost = int(re.search(rb"berth: (\d+) bytes of output were left out here", error)[1])
+        assert lost > 0
+        assert lost + len(output) == sum(len(str(n)) + 1 for n in range(1, 600001)) + len("end\n")
+    finally:
+        kill_group(client)
+        kill_group(writer)
+        drain.join()
