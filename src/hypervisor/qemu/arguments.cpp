@@ -171,7 +171,8 @@ void add_machine(CommandLine& line, const MachineSpec& spec) {
   line.add("-machine", std::string(kMachine));
   line.add("-accel", kvm ? "kvm" : std::string(kTcg));
   line.add("-cpu", kvm ? "host" : std::string(kTcgCpu));
-  const unsigned most = std::max(spec.cpus, spec.most_cpus);
+  // See Hotplug::set_cpus.
+  const unsigned most = kvm ? std::max(spec.cpus, spec.most_cpus) : spec.cpus;
   line.add("-smp", fmt::format("cpus={},maxcpus={},sockets=1,cores={},threads=1", spec.cpus, most, most));
   const std::uint64_t reserved = reserved_memory(spec) / kMiB;
   line.add("-m", reserved == 0

@@ -101,6 +101,8 @@ TEST(Arguments, LeaveRoomToGrow) {
   spec.most_cpus = 4;
   spec.most_memory_bytes = (std::uint64_t{1} << 30) + 1;
   EXPECT_THAT(values(process_for(spec), "-m"), ElementsAre("256M,maxmem=1024M"));
+  EXPECT_THAT(values(process_for(spec), "-smp"), ElementsAre("cpus=1,maxcpus=1,sockets=1,cores=1,threads=1"));
+  spec.accelerator = Accelerator::kvm;
   EXPECT_THAT(values(process_for(spec), "-smp"), ElementsAre("cpus=1,maxcpus=4,sockets=1,cores=4,threads=1"));
   EXPECT_THAT(kernel_command_line(spec, kHost), HasSubstr("swiotlb=noforce"));
   spec.cpus = 5;
