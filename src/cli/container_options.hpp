@@ -56,6 +56,9 @@ engine::CreateOptions parse(const ContainerOptions& options);
 /// never runs.
 record::Pod create_container(Context& context, const ContainerOptions& options, bool to_run);
 
+/// The number of --cpus. Throws invalid-argument.
+double parse_cpus(std::string_view text);
+
 /// "no", "always", "unless-stopped" or "on-failure[:N]" of --restart. Throws invalid-argument.
 engine::RestartPolicy parse_restart(std::string_view text);
 

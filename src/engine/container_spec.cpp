@@ -152,10 +152,7 @@ config::SessionConfig session_of(const CreateOptions& options, const image::Imag
   confine(session, options);
   set_restart(session, options);
   session.resources.pids_limit = std::max<std::int64_t>(options.pids_limit, 0);
-  // The machine has whole processors.
-  if (options.cpus != std::floor(options.cpus)) {
-    session.resources.nano_cpus = static_cast<std::int64_t>(options.cpus * 1e9);
-  }
+  session.resources.nano_cpus = nano_cpus_of(options.cpus);
   session.active = true;
   return session;
 }
@@ -226,15 +223,8 @@ void set_names(config::ExecutorConfig& executor, const CreateOptions& options) {
 }
 
 void check_limits(const CreateOptions& options) {
-  const long online = ::sysconf(_SC_NPROCESSORS_ONLN);
-  if (!(options.cpus > 0) || options.cpus > static_cast<double>(online)) {
-    throw Error(Code::invalid_argument, "--cpus {} is out of range: this host has {} processors",
-                options.cpus, online);
-  }
-  if (options.memory_bytes != 0 && options.memory_bytes < kLeastMemory) {
-    throw Error(Code::invalid_argument, "{} of memory is too little for a virtual machine: give at least {}",
-                format_binary_size(options.memory_bytes), format_binary_size(kLeastMemory));
-  }
+  check_cpus(options.cpus);
+  if (options.memory_bytes != 0) check_memory_size(options.memory_bytes);
   if (options.network != "user" && options.network != "none") {
     throw Error(Code::invalid_argument, "unknown network '{}': use user or none", printable(options.network));
   }
@@ -253,6 +243,23 @@ void check_limits(const CreateOptions& options) {
 }
 
 }  // namespace
+
+void check_cpus(double cpus) {
+  const long online = ::sysconf(_SC_NPROCESSORS_ONLN);
+  if (cpus > 0 && cpus <= static_cast<double>(online)) return;
+  throw Error(Code::invalid_argument, "--cpus {} is out of range: this host has {} processors", cpus, online);
+}
+
+void check_memory_size(std::uint64_t bytes) {
+  if (bytes >= kLeastMemory) return;
+  throw Error(Code::invalid_argument, "{} of memory is too little for a virtual machine: give at least {}",
+              format_binary_size(bytes), format_binary_size(kLeastMemory));
+}
+
+/// The machine has whole processors.
+std::int64_t nano_cpus_of(double cpus) {
+  return cpus == std::floor(cpus) ? 0 : static_cast<std::int64_t>(cpus * 1e9);
+}
 
 record::Pod make_pod(const CreateOptions& options, const image::Image& image, Nanoseconds now) {
   check_limits(options);

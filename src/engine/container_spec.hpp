@@ -14,4 +14,10 @@ inline constexpr std::uint64_t kLeastMemory = std::uint64_t{64} << 20;
 /// Throws invalid-argument for what cannot be.
 record::Pod make_pod(const CreateOptions& options, const image::Image& image, Nanoseconds now);
 
+/// Throw invalid-argument for what this host has not, or no machine can do with.
+void check_cpus(double cpus);
+void check_memory_size(std::uint64_t bytes);
+/// The container's own limit for a machine with so many CPUs; 0: none.
+std::int64_t nano_cpus_of(double cpus);
+
 }  // namespace berth::engine
