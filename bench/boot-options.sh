@@ -49,7 +49,8 @@ lz4 -q -l -c "$work/full.cpio" >"$work/full.cpio.lz4" || true
 truncate -s 64M "$work/disk"
 
 base="console=ttyS0 quiet panic=-1"
-chosen="$base 8250.nr_uarts=1 random.trust_cpu=on cryptomgr.notests no_timer_check tsc=reliable mitigations=off"
+fixed="$base 8250.nr_uarts=1 random.trust_cpu=on cryptomgr.notests no_timer_check tsc=reliable mitigations=off"
+chosen="$fixed swiotlb=noforce"
 single="no_timer_check tsc=reliable nokaslr 8250.nr_uarts=1 cryptomgr.notests random.trust_cpu=on i8042.noaux i8042.nokbd
   i8042.nopnp i8042.noprobe mitigations=off audit=0 lsm=landlock,yama,bpf noreplace-smp rcupdate.rcu_expedited=1
   initcall_blacklist=init_kprobe_trace initcall_blacklist=acpi_init"
@@ -63,8 +64,8 @@ variant() {  # NAME [key=value...]; the defaults are the choice of qemu/argument
   shift
   [[ $name =~ $pattern ]] || return 0
   order+=("$name")
-  cpu[$name]=$model machine[$name]=$q35 tcg[$name]=tb-size=64 smp[$name]=1 memory[$name]=256
-  initramfs[$name]=$work/full.cpio line[$name]=$chosen devices[$name]=all places[$name]=
+  cpu[$name]=$model machine[$name]=$q35 tcg[$name]=tb-size=64 smp[$name]=1 memory[$name]=256M,maxmem=2G
+  initramfs[$name]=$work/full.cpio line[$name]=$chosen devices[$name]=all places[$name]="-device pcie-pci-bridge,id=h0"
   image[$name]=$kernel firmware[$name]=bios-256k.bin
   for setting in "$@"; do
     declare -n field=${setting%%=*}
@@ -114,15 +115,16 @@ places() {  # COUNT KIND -> a device with several functions
     printf -- '-device %s,id=h%s,chassis=%s,addr=1d.%s,multifunction=on%s ' "$2" $i $((i + 1)) $i "$3"
   done
 }
-variant "hotplug root ports 1" "places=$(places 1 pcie-root-port "")"
-variant "hotplug root ports 4" "places=$(places 4 pcie-root-port "")"
-variant "hotplug root ports 8" "places=$(places 8 pcie-root-port "")"
-variant "hotplug root ports 8, little space" "places=$(places 8 pcie-root-port ,io-reserve=0,mem-reserve=1M,pref64-reserve=1M)"
-variant "hotplug PCI bridge" "places=-device pcie-pci-bridge,id=h0"
-variant "hotplug virtio-scsi" "places=-device virtio-scsi-pci,disable-legacy=on" "initramfs=$work/scsi.cpio"
+bridge="-device pcie-pci-bridge,id=h0"
+variant "hotplug none" "places=" "memory=256M" "line=$fixed"
+variant "hotplug root port" "places=$(places 1 pcie-root-port "")"
+variant "hotplug 4 root ports" "places=$(places 4 pcie-root-port "")"
+variant "hotplug 8 root ports" "places=$(places 8 pcie-root-port "")"
+variant "hotplug 8 root ports, little space" \
+  "places=$(places 8 pcie-root-port ,io-reserve=0,mem-reserve=1M,pref64-reserve=1M)"
+variant "hotplug virtio-scsi" "places=$bridge -device virtio-scsi-pci,disable-legacy=on" "initramfs=$work/scsi.cpio"
 variant "hotplug 8 processors" "smp=1,maxcpus=8"
-variant "hotplug memory" "memory=256M,maxmem=4G"
-variant "hotplug memory, no swiotlb" "memory=256M,maxmem=4G" "line=$chosen swiotlb=noforce"
+variant "hotplug swiotlb" "line=$fixed"
 
 run() {  # NAME -> seconds of wall time, user and system
   local name=$1 accelerator=$accel modern=,disable-legacy=on ports=,max_ports=4 others=()

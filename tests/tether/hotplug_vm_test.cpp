@@ -44,6 +44,12 @@ class Volume {
     disk.serial = std::move(serial);
     co_await guest.machine().add_disk(disk);
   }
+  /// Nothing of the file system is left.
+  void overwrite() const {
+    const std::string rubbish(std::size_t{1} << 20, '\x5a');
+    const UniqueFd file = open_file(path_, O_WRONLY);
+    write_all(file.get(), rubbish);
+  }
   /// What dumpe2fs says of it.
   std::string state() const {
     std::vector<std::string> words{"-h"};
@@ -210,6 +216,26 @@ TEST(TetherHotplug, F22ADiskThatNeverComesIsNamed) {
     EXPECT_EQ(co_await wired->run("echo runs"), "runs\n");
     co_await guest.wait_change("the configuration is refused", [&] { return !refusal.empty(); });
     EXPECT_EQ(refusal, "mount /data: the machine has no disk labelled \"absent\"");
+    co_await guest.power_off();
+  });
+}
+
+TEST(TetherHotplug, G6ADamagedFileSystemIsNamedAndAnotherDiskIsHarmless) {
+  run_on_loop([]() -> Task<> {
+    const auto wired = co_await boot_bare();
+    Guest& guest = *wired->guest;
+    Volume damaged;
+    Volume other;
+    damaged.overwrite();
+    co_await damaged.add_to(guest, "damaged");
+    co_await other.add_to(guest, "nobodys");
+    guest.config.mounts["v"] = disk_mount("serial", "damaged", "/data");
+    EXPECT_THAT(co_await refusal_of(guest), AllOf(HasSubstr("mount /data: "), HasSubstr("mount ext4 on ")));
+    EXPECT_EQ(guest.session("main").started, "");
+    guest.config.mounts.clear();
+    co_await guest.push();
+    co_await guest.wait_started("main");
+    EXPECT_EQ(guest.session("main").started, "true");
     co_await guest.power_off();
   });
 }
