@@ -3,6 +3,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "base/async.hpp"
@@ -41,9 +42,10 @@ class NewestJob {
   Task<> wait_settled() {
     while (newest_ && !newest_->done && !stopped_) co_await changed_.wait();
   }
-  /// Gives up what is under way.
-  void stop() {
+  /// Gives up what is under way; `reason` goes into the error of those who wait for it.
+  void stop(std::string reason = "the machine is being switched off") {
     stopped_ = true;
+    stop_reason_ = std::move(reason);
     changed_.notify_all();
   }
   /// Returns when nothing is being applied any more; after stop(), soon.
@@ -81,7 +83,7 @@ class NewestJob {
 
   Task<> follow_newest() {
     while (!newest_->done && !stopped_) co_await changed_.wait();
-    if (stopped_) throw Error(Code::wrong_state, "the machine is being switched off");
+    if (stopped_) throw Error(Code::wrong_state, "{}", stop_reason_);
     if (newest_->failure) std::rethrow_exception(newest_->failure);
   }
 
@@ -89,6 +91,7 @@ class NewestJob {
   std::shared_ptr<Job> newest_;
   bool in_use_ = false;
   bool stopped_ = false;
+  std::string stop_reason_;
   Event changed_;
 };
 

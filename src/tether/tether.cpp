@@ -414,7 +414,10 @@ Task<> Tether::restart_later(std::string id, std::uint64_t ticket, Milliseconds 
 Task<> Tether::shut_down() {
   shutting_down_ = true;
   network_jobs_.stop();
-  mount_jobs_.stop();
+  if (const std::string& awaited = root_.awaited(); awaited.empty())
+    mount_jobs_.stop();
+  else
+    mount_jobs_.stop(fmt::format("the machine is being switched off while the mount {} is awaited", awaited));
   std::vector<std::shared_ptr<Session>> running;
   for (const auto& [id, entry] : sessions_) {
     if (entry.session && !entry.session->status().ended) running.push_back(entry.session);

@@ -254,7 +254,7 @@ TEST(TetherHotplug, B11AStopWhileAMountIsAwaited) {
     co_await guest.order(order);
     const hypervisor::MachineEnd end = co_await guest.power_off();
     EXPECT_EQ(end.reason, hypervisor::MachineEnd::Reason::powered_off);
-    EXPECT_EQ(refusal, "the machine is being switched off");
+    EXPECT_EQ(refusal, "the machine is being switched off while the mount /data is awaited");
   });
 }
 

@@ -127,6 +127,18 @@ bool is_below(const std::string& path, const std::string& parent) {
   return path.size() > prefix.size() && path.starts_with(prefix);
 }
 
+/// A text that stands somewhere for as long as this lives.
+class Note {
+ public:
+  Note(std::string& place, const std::string& text) : place_(place) { place_ = text; }
+  ~Note() { place_.clear(); }
+  Note(const Note&) = delete;
+  Note& operator=(const Note&) = delete;
+
+ private:
+  std::string& place_;
+};
+
 Error in_use(const std::string& path) {
   return Error(Code::busy, "{} is in use in the container; end the processes that use it first", path);
 }
@@ -252,10 +264,13 @@ Task<ContainerRoot::Mounted> ContainerRoot::mount_one(config::MountSpec spec, Li
 /// Awaits the disk, mounts it where only the tether looks, and gives the folder that the container sees.
 Task<std::string> ContainerRoot::prepare_disk(config::MountSpec spec, Mounted& mounted, Limits limits) {
   const std::string name = disk_name(spec.source);
-  if (spec.source.scheme == "serial") {
-    mounted.device = co_await devices_.disk(name, limits.device);
-  } else {
-    mounted.device = co_await devices_.labelled_disk(name, limits.device);
+  {
+    const Note awaited(awaited_, spec.path);
+    if (spec.source.scheme == "serial") {
+      mounted.device = co_await devices_.disk(name, limits.device);
+    } else {
+      mounted.device = co_await devices_.labelled_disk(name, limits.device);
+    }
   }
   const bool read_only = is_read_only(mounted.device);
   mounted.place = state_path("disks") + mounted.device.substr(mounted.device.rfind('/'));

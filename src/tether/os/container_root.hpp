@@ -46,6 +46,9 @@ class ContainerRoot {
   /// Unmounts everything, last first. Throws when something is still in use.
   void unmount();
 
+  /// The path of the mount whose disk is awaited; empty when none is.
+  const std::string& awaited() const { return awaited_; }
+
   /// The mount point; empty before assemble().
   const std::string& path() const { return path_; }
 
@@ -69,6 +72,7 @@ class ContainerRoot {
   std::vector<std::string> base_mounts_;
   std::map<std::string, Mounted> mounted_;
   std::vector<std::string> mount_order_;
+  std::string awaited_;
   std::optional<NameSettings> names_;
 };
 
