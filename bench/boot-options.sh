@@ -41,6 +41,7 @@ make_tree() {  # FOLDER MODULE...
 
 make_tree "$work/full" $names
 make_tree "$work/least" virtio_pci virtio_console
+make_tree "$work/scsi" $names virtio_scsi sd_mod
 make_tree "$work/more" $names button evdev virtio_scsi sd_mod fuse virtiofs nf_tables
 gzip -1 -c "$work/full.cpio" >"$work/full.cpio.gz"
 zstd -q -c "$work/full.cpio" >"$work/full.cpio.zst" || true
@@ -48,12 +49,13 @@ lz4 -q -l -c "$work/full.cpio" >"$work/full.cpio.lz4" || true
 truncate -s 64M "$work/disk"
 
 base="console=ttyS0 quiet panic=-1"
-chosen="$base 8250.nr_uarts=1 random.trust_cpu=on cryptomgr.notests no_timer_check tsc=reliable mitigations=off"
+fixed="$base 8250.nr_uarts=1 random.trust_cpu=on cryptomgr.notests no_timer_check tsc=reliable mitigations=off"
+chosen="$fixed swiotlb=noforce"
 single="no_timer_check tsc=reliable nokaslr 8250.nr_uarts=1 cryptomgr.notests random.trust_cpu=on i8042.noaux i8042.nokbd
   i8042.nopnp i8042.noprobe mitigations=off audit=0 lsm=landlock,yama,bpf noreplace-smp rcupdate.rcu_expedited=1
   initcall_blacklist=init_kprobe_trace initcall_blacklist=acpi_init"
 
-declare -A cpu machine tcg smp memory initramfs line devices image firmware
+declare -A cpu machine tcg smp memory initramfs line devices image firmware places
 order=()
 q35=q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,smm=off
 model=max,la57=off
@@ -62,8 +64,8 @@ variant() {  # NAME [key=value...]; the defaults are the choice of qemu/argument
   shift
   [[ $name =~ $pattern ]] || return 0
   order+=("$name")
-  cpu[$name]=$model machine[$name]=$q35 tcg[$name]=tb-size=64 smp[$name]=1 memory[$name]=256
-  initramfs[$name]=$work/full.cpio line[$name]=$chosen devices[$name]=all
+  cpu[$name]=$model machine[$name]=$q35 tcg[$name]=tb-size=64 smp[$name]=1 memory[$name]=256M,maxmem=2G
+  initramfs[$name]=$work/full.cpio line[$name]=$chosen devices[$name]=all places[$name]="-device pcie-pci-bridge,id=h0"
   image[$name]=$kernel firmware[$name]=bios-256k.bin
   for setting in "$@"; do
     declare -n field=${setting%%=*}
@@ -107,6 +109,22 @@ variant "modules more" "initramfs=$work/more.cpio"
 variant "devices ports only" "devices=ports"
 variant "devices with legacy" "devices=legacy"
 variant "devices 31 ports" "devices=31"
+places() {  # COUNT KIND -> a device with several functions
+  local i
+  for ((i = 0; i < $1; i++)); do
+    printf -- '-device %s,id=h%s,chassis=%s,addr=1d.%s,multifunction=on%s ' "$2" $i $((i + 1)) $i "$3"
+  done
+}
+bridge="-device pcie-pci-bridge,id=h0"
+variant "hotplug none" "places=" "memory=256M" "line=$fixed"
+variant "hotplug root port" "places=$(places 1 pcie-root-port "")"
+variant "hotplug 4 root ports" "places=$(places 4 pcie-root-port "")"
+variant "hotplug 8 root ports" "places=$(places 8 pcie-root-port "")"
+variant "hotplug 8 root ports, little space" \
+  "places=$(places 8 pcie-root-port ,io-reserve=0,mem-reserve=1M,pref64-reserve=1M)"
+variant "hotplug virtio-scsi" "places=$bridge -device virtio-scsi-pci,disable-legacy=on" "initramfs=$work/scsi.cpio"
+variant "hotplug 8 processors" "smp=1,maxcpus=8"
+variant "hotplug swiotlb" "line=$fixed"
 
 run() {  # NAME -> seconds of wall time, user and system
   local name=$1 accelerator=$accel modern=,disable-legacy=on ports=,max_ports=4 others=()
@@ -118,6 +136,8 @@ run() {  # NAME -> seconds of wall time, user and system
     -device pvpanic-pci -device "virtio-rng-pci$modern" -device "virtio-balloon-pci,free-page-reporting=on$modern"
     -drive "if=none,id=d0,file=$work/disk,format=raw,read-only=on" -device "virtio-blk-pci,drive=d0,serial=image$modern"
     -netdev user,id=n0 -device "virtio-net-pci,netdev=n0,romfile=$modern")
+  # shellcheck disable=SC2206
+  others+=(${places[$name]})
   TIMEFORMAT='%R %U %S'
   { time timeout 60 qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
       -machine "${machine[$name]}" -accel "$accelerator" -cpu "${cpu[$name]}" -smp "${smp[$name]}" -m "${memory[$name]}" \

@@ -31,6 +31,7 @@ constexpr Command kCommands[] = {
     {"ssh-config", "Show what ssh, scp and others need to reach containers", command::ssh_config},
     {"ssh-proxy", "Carry the connection of an SSH client (its ProxyCommand)", command::ssh_proxy},
     {"stats", "Show what running containers use", command::stats},
+    {"update", "Give containers more or less processors and memory", command::update},
     {"pull", "Get an image", command::pull},
     {"images", "List images", command::images},
     {"rmi", "Remove images", command::rmi},

@@ -17,17 +17,6 @@
 namespace berth::cli {
 namespace {
 
-double parse_cpus(std::string_view text) {
-  double cpus = 0;
-  const auto [stop, failure] = std::from_chars(text.data(), text.data() + text.size(), cpus);
-  constexpr double kMost = 255;  // what a q35 machine takes
-  if (failure != std::errc{} || stop != text.data() + text.size() || !(cpus > 0 && cpus <= kMost)) {
-    throw Error(Code::invalid_argument, "--cpus '{}' must be a number above 0, at most {}", printable(text),
-                kMost);
-  }
-  return cpus;
-}
-
 std::map<std::string, std::string> parse_labels(const std::vector<std::string>& texts) {
   std::map<std::string, std::string> labels;
   for (const std::string& text : texts) {
@@ -189,6 +178,17 @@ std::pair<std::string, std::string> parse_add_host(std::string_view text) {
     throw Error(Code::invalid_argument, "--add-host '{}': use NAME:ADDRESS with a numeric address",
                 printable(text));
   }
+}
+
+double parse_cpus(std::string_view text) {
+  double cpus = 0;
+  const auto [stop, failure] = std::from_chars(text.data(), text.data() + text.size(), cpus);
+  constexpr double kMost = 255;  // what a q35 machine takes
+  if (failure != std::errc{} || stop != text.data() + text.size() || !(cpus > 0 && cpus <= kMost)) {
+    throw Error(Code::invalid_argument, "--cpus '{}' must be a number above 0, at most {}", printable(text),
+                kMost);
+  }
+  return cpus;
 }
 
 engine::RestartPolicy parse_restart(std::string_view text) {

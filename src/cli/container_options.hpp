@@ -57,6 +57,9 @@ engine::CreateOptions parse(const ContainerOptions& options);
 /// never runs.
 record::Pod create_container(Context& context, const ContainerOptions& options, bool to_run);
 
+/// The number of --cpus. Throws invalid-argument.
+double parse_cpus(std::string_view text);
+
 /// "NAME[:N]" of --restart; only on-failure has an N. Throws invalid-argument.
 engine::RestartPolicy parse_restart(std::string_view text);
 

@@ -105,10 +105,7 @@ config::SessionConfig session_of(const CreateOptions& options, const image::Imag
   confine(session, options);
   set_restart(session, options.restart);
   session.resources.pids_limit = std::max<std::int64_t>(options.pids_limit, 0);
-  // The machine has whole processors.
-  if (options.cpus != std::floor(options.cpus)) {
-    session.resources.nano_cpus = static_cast<std::int64_t>(options.cpus * 1e9);
-  }
+  session.resources.nano_cpus = nano_cpus_of(options.cpus);
   session.active = true;
   return session;
 }
@@ -172,6 +169,11 @@ void set_names(config::ExecutorConfig& executor, const CreateOptions& options) {
 }
 
 }  // namespace
+
+/// The machine has whole processors.
+std::int64_t nano_cpus_of(double cpus) {
+  return cpus == std::floor(cpus) ? 0 : static_cast<std::int64_t>(cpus * 1e9);
+}
 
 record::Pod make_pod(const CreateOptions& options, const image::Image& image, Nanoseconds now) {
   check_options(options);

@@ -13,4 +13,7 @@ inline constexpr std::uint64_t kDefaultMemory = std::uint64_t{512} << 20;
 /// Throws invalid-argument for what cannot be.
 record::Pod make_pod(const CreateOptions& options, const image::Image& image, Nanoseconds now);
 
+/// The container's own limit for a machine with so many CPUs; 0: none.
+std::int64_t nano_cpus_of(double cpus);
+
 }  // namespace berth::engine

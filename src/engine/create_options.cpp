@@ -16,18 +16,6 @@ namespace {
 constexpr std::size_t kHostNameLimit = 63;
 constexpr std::int64_t kMostOomScore = 1000;
 
-void check_machine(const CreateOptions& options) {
-  const long online = ::sysconf(_SC_NPROCESSORS_ONLN);
-  if (!(options.cpus > 0) || options.cpus > static_cast<double>(online)) {
-    throw Error(Code::invalid_argument, "--cpus {} is out of range: this host has {} processors",
-                options.cpus, online);
-  }
-  if (options.memory_bytes != 0 && options.memory_bytes < kLeastMemory) {
-    throw Error(Code::invalid_argument, "{} of memory is too little for a virtual machine: give at least {}",
-                format_binary_size(options.memory_bytes), format_binary_size(kLeastMemory));
-  }
-}
-
 void check_names(const CreateOptions& options) {
   if (!options.name.empty() && !is_valid_name(options.name)) {
     throw Error(Code::invalid_argument,
@@ -101,8 +89,21 @@ void check_restart(const CreateOptions& options) {
 
 }  // namespace
 
+void check_cpus(double cpus) {
+  const long online = ::sysconf(_SC_NPROCESSORS_ONLN);
+  if (cpus > 0 && cpus <= static_cast<double>(online)) return;
+  throw Error(Code::invalid_argument, "--cpus {} is out of range: this host has {} processors", cpus, online);
+}
+
+void check_memory_size(std::uint64_t bytes) {
+  if (bytes >= kLeastMemory) return;
+  throw Error(Code::invalid_argument, "{} of memory is too little for a virtual machine: give at least {}",
+              format_binary_size(bytes), format_binary_size(kLeastMemory));
+}
+
 void check_options(const CreateOptions& options) {
-  check_machine(options);
+  check_cpus(options.cpus);
+  if (options.memory_bytes != 0) check_memory_size(options.memory_bytes);
   check_names(options);
   check_network(options);
   check_process(options);

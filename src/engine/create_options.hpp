@@ -65,6 +65,10 @@ struct CreateOptions {
 /// Throws invalid-argument for what cannot be, whatever the image says.
 void check_options(const CreateOptions& options);
 
+/// Throw invalid-argument for what this host has not, or no machine can do with.
+void check_cpus(double cpus);
+void check_memory_size(std::uint64_t bytes);
+
 /// The image may say these, too. Both throw invalid-argument.
 void check_stop_signal(const std::string& name);
 void check_working_directory(const std::string& path);

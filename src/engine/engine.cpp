@@ -346,6 +346,25 @@ launcher::Exit Engine::wait(std::string_view name) {
   return exit;
 }
 
+void Engine::update(std::string_view name, const launcher::UpdateRequest& request) {
+  constexpr std::chrono::seconds kUpdateLimit{90};
+  const record::Pod pod = state_->touch(name);
+  if (request.cpus) check_cpus(*request.cpus);
+  if (request.memory_bytes) check_memory_size(*request.memory_bytes);
+  if (is_active(pod.host.status)) {
+    if (request.memory_bytes && *request.memory_bytes > pod.host.memory_bytes)
+      check_memory(*request.memory_bytes - pod.host.memory_bytes);
+    state_->client(pod).request("/v1/update", kUpdateLimit, launcher::format_update(request));
+    return;
+  }
+  state_->records->update(pod.id(), [&](record::Pod& now) {
+    if (request.memory_bytes) now.host.memory_bytes = *request.memory_bytes;
+    if (!request.cpus) return;
+    now.host.cpus = *request.cpus;
+    now.session().resources.nano_cpus = nano_cpus_of(*request.cpus);
+  });
+}
+
 std::string Engine::remove(std::string_view name, bool force) {
   record::Pod pod = state_->touch(name);
   const auto deadline = std::chrono::steady_clock::now() + kLockLimit;

@@ -110,6 +110,9 @@ class Engine {
   void kill(std::string_view name, int signal);
   /// Waits for the end, without a limit; at once when it is not running.
   launcher::Exit wait(std::string_view name);
+  /// Gives its machine other CPUs and memory: now when it runs, and at every start. Throws invalid-argument
+  /// for more than a running machine can grow to.
+  void update(std::string_view name, const launcher::UpdateRequest& request);
   /// Throws wrong-state for a running container unless forced. Returns the id.
   std::string remove(std::string_view name, bool force);
 

@@ -22,8 +22,8 @@ std::string_view to_string(Accelerator accelerator);
 
 /// A raw disk image. The guest tells its disks apart by /sys/block/*/serial.
 struct Disk {
-  /// Of the caller, which may close it once start() has returned; open for reading alone when read_only, else
-  /// for reading and writing.
+  /// Of the caller, which may close it once start() or add_disk() has returned; open for reading alone when
+  /// read_only, else for reading and writing.
   int fd = -1;
   /// The file may be shared by any number of machines; a writable one belongs to one machine.
   bool read_only = false;
@@ -40,7 +40,8 @@ struct NetworkCard {
   };
   Backend backend = Backend::user;
   std::string mac;  ///< "52:54:00:12:34:56", unique in the machine
-  /// Of the caller, which may close it once start() has returned; not for Backend::user.
+  /// Of the caller, which may close it once start() or add_network_card() has returned; not for
+  /// Backend::user.
   int fd = -1;
 };
 
@@ -66,6 +67,9 @@ struct MachineSpec {
   std::string name;  ///< shown in the process list; the rules of berth::is_valid_name
   unsigned cpus = 1;
   std::uint64_t memory_bytes = std::uint64_t{256} << 20;  ///< rounded up to whole MiB
+  /// What it may grow to while it runs, itself included; 0: not beyond what it starts with.
+  unsigned most_cpus = 0;
+  std::uint64_t most_memory_bytes = 0;
   Accelerator accelerator = Accelerator::tcg;
 
   std::filesystem::path kernel;
@@ -124,6 +128,18 @@ struct MachineStatistics {
   std::vector<DiskStatistics> disks;
 };
 
+/// CPUs and memory of a machine, which change while it runs.
+struct Size {
+  unsigned cpus = 0;
+  std::uint64_t memory_bytes = 0;
+  bool operator==(const Size&) const = default;
+};
+
+/// Disks and network cards that a machine can be given while it runs.
+inline constexpr unsigned kPlugPlaces = 30;
+/// Memory is added and taken away in pieces of so many bytes.
+inline constexpr std::uint64_t kMemoryPiece = std::uint64_t{4} << 20;
+
 /// One running virtual machine. Used from one loop. Destroying it kills its host process and reaps it; a
 /// coroutine that still waits in it gets its answer (wait_end) or an Error with Code::unavailable.
 ///
@@ -158,6 +174,29 @@ class Machine {
   virtual Task<> add_forward(const PortForward& forward) = 0;
   /// Throws Code::not_found when there is no such forward.
   virtual Task<> remove_forward(const PortForward& forward) = 0;
+
+  // What a running machine is given and gives back. These orders are carried out one after the other. One
+  // that fails leaves nothing behind. A guest that does not let go of something within `limit` makes that
+  // order throw Code::timeout; the guest may still do so later, and the order may be given again.
+
+  /// Throws invalid-argument for a disk that cannot be, already-exists, capacity when there is no place left.
+  virtual Task<> add_disk(const Disk& disk) = 0;
+  /// Throws not-found, and wrong-state for a disk that the machine was started with.
+  virtual Task<> remove_disk(std::string serial, Milliseconds limit) = 0;
+  /// Throws as add_disk does.
+  virtual Task<> add_network_card(const NetworkCard& card) = 0;
+  /// Throws as remove_disk does.
+  virtual Task<> remove_network_card(std::string mac, Milliseconds limit) = 0;
+
+  /// What it has now.
+  virtual Size size() const = 0;
+  /// Adds CPUs, or takes the last ones away; returns when the guest has let go of those. Throws
+  /// invalid-argument for none or more than MachineSpec::most_cpus, unsupported where CPUs cannot go.
+  virtual Task<> set_cpus(unsigned count, Milliseconds limit) = 0;
+  /// Memory in all; the guest has taken it, or given it back, when this returns. Throws invalid-argument for
+  /// less than it was started with or more than MachineSpec::most_memory_bytes, and timeout when the guest
+  /// has not; it then keeps what it has.
+  virtual Task<> set_memory(std::uint64_t bytes, Milliseconds limit) = 0;
 
   /// The last bytes (at most kConsoleTail) of the guest kernel's console, as the guest wrote them.
   virtual std::string console_tail() const = 0;

@@ -109,11 +109,11 @@ std::uint64_t hash(std::string_view text) {
   return value;
 }
 
-/// Those for a firewall that the boot does not load; none when the kernel lacks one.
-std::vector<fs::path> firewall_modules(const InitramfsSpec& spec) {
+/// Those that the boot does not load; none when the kernel lacks one.
+std::vector<fs::path> later_modules(const InitramfsSpec& spec, const std::vector<std::string_view>& names) {
   std::vector<fs::path> modules;
   try {
-    modules = resolve_modules(spec.kernel, spec.firewall_modules);
+    modules = resolve_modules(spec.kernel, names);
   } catch (const Error& error) {
     if (error.code() != Code::not_found) throw;
   }
@@ -126,7 +126,9 @@ std::vector<fs::path> firewall_modules(const InitramfsSpec& spec) {
 
 std::vector<fs::path> all_modules(const InitramfsSpec& spec) {
   std::vector<fs::path> modules = resolve_modules(spec.kernel, spec.modules);
-  for (fs::path& module : firewall_modules(spec)) modules.push_back(std::move(module));
+  for (const auto* names : {&spec.firewall_modules, &spec.memory_modules}) {
+    for (fs::path& module : later_modules(spec, *names)) modules.push_back(std::move(module));
+  }
   return modules;
 }
 
@@ -187,8 +189,10 @@ std::string make_initramfs(const InitramfsSpec& spec) {
     archive.add_file(fmt::format("modules/{}", list), 0444, order);
   };
   add_modules("order", resolve_modules(spec.kernel, spec.modules));
-  const std::vector<fs::path> firewall = firewall_modules(spec);
+  const std::vector<fs::path> firewall = later_modules(spec, spec.firewall_modules);
   if (!firewall.empty()) add_modules("firewall", firewall);
+  const std::vector<fs::path> memory = later_modules(spec, spec.memory_modules);
+  if (!memory.empty()) add_modules("memory", memory);
   return std::move(archive).finish();
 }
 

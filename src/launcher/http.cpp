@@ -136,6 +136,26 @@ CopyRequest parse_copy(std::string_view body) {
   return request;
 }
 
+std::string format_update(const UpdateRequest& request) {
+  json::object object;
+  if (request.cpus) object["cpus"] = *request.cpus;
+  if (request.memory_bytes) object["memory_bytes"] = *request.memory_bytes;
+  return json::serialize(object);
+}
+
+UpdateRequest parse_update(std::string_view body) {
+  const json::object object = parse_object(body);
+  UpdateRequest request;
+  boost::system::error_code unfit;
+  if (const json::value* cpus = object.if_contains("cpus")) request.cpus = cpus->to_number<double>(unfit);
+  if (unfit || (request.cpus && !(*request.cpus > 0 && *request.cpus <= 4096)))
+    throw Error(Code::invalid_argument, "cpus must be a number above 0");
+  if (const json::value* memory = object.if_contains("memory_bytes"))
+    request.memory_bytes = memory->to_number<std::uint64_t>(unfit);
+  if (unfit) throw Error(Code::invalid_argument, "memory_bytes must be a number of bytes");
+  return request;
+}
+
 std::string socket_path(int folder, const std::string& name) {
   return fmt::format("/proc/self/fd/{}/{}", folder, name);
 }

@@ -28,6 +28,10 @@ std::string format_copy(const CopyRequest& request);
 /// Throws invalid-argument.
 CopyRequest parse_copy(std::string_view body);
 
+std::string format_update(const UpdateRequest& request);
+/// Throws invalid-argument.
+UpdateRequest parse_update(std::string_view body);
+
 /// A name below an open folder, short enough for a socket address however deep the folder is.
 std::string socket_path(int folder, const std::string& name);
 

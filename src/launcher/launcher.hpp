@@ -41,6 +41,12 @@ struct CopyRequest {
   bool keep_owners = false;
 };
 
+/// What of a running container's machine is to change; nothing stays as it is.
+struct UpdateRequest {
+  std::optional<double> cpus;
+  std::optional<std::uint64_t> memory_bytes;
+};
+
 struct UsageReport {
   link::Stats guest;
   hypervisor::MachineStatistics machine;
@@ -101,6 +107,9 @@ class Launcher {
   Task<> stop(Milliseconds grace);
   Task<> kill(std::int32_t signal);
   Task<UsageReport> usage();
+  /// Gives the machine more or fewer CPUs and memory, limits the container to them and records it; when it
+  /// throws, nothing has changed.
+  Task<> update(UpdateRequest request);
 
  private:
   enum class Phase { starting, running, ended };
@@ -151,6 +160,8 @@ class Launcher {
   Task<> forward_copy(std::shared_ptr<Subscriber> client, std::shared_ptr<link::ssh::Channel> channel,
                       link::archive::Verb verb);
   void require_running() const;
+  Task<> resize_machine(hypervisor::Size size);
+  Task<> limit_container(std::int64_t nano_cpus);
   Error restarting_error() const;
   std::int32_t stop_signal() const;
 
@@ -181,6 +192,7 @@ class Launcher {
   std::int64_t outputs_ended_ = 0;  ///< as the output port says it
   bool restarting_ = false;
   bool output_held_ = false;
+  bool updating_ = false;
   bool regulating_ = false;
   bool log_failed_ = false;
   bool files_ready_ = false;

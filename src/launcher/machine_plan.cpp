@@ -2,12 +2,27 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/ids.hpp"
 
 namespace berth::launcher {
 namespace {
 
 constexpr std::size_t kEntropyBytes = 64;
+/// What a machine can grow to while it runs. The guest sets something aside for each CPU that may come.
+constexpr unsigned kMostCpus = 8;
+constexpr std::uint64_t kMostMemoryFactor = 8;
+
+unsigned host_cpus() {
+  return static_cast<unsigned>(std::max(::sysconf(_SC_NPROCESSORS_ONLN), 1L));
+}
+
+std::uint64_t host_memory() {
+  return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+         static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
 
 hypervisor::PortForward forward_of(const record::PortBinding& binding) {
   hypervisor::PortForward forward;
@@ -29,11 +44,18 @@ std::optional<Credentials> machine_credentials(const record::Pod& pod) {
   return credentials;
 }
 
+unsigned whole_cpus(double cpus) {
+  return std::max(1u, static_cast<unsigned>(std::ceil(cpus)));
+}
+
 hypervisor::MachineSpec machine_spec(const record::Pod& pod, hypervisor::Accelerator accelerator) {
   hypervisor::MachineSpec spec;
   spec.name = "berth-" + short_id(pod.id());
-  spec.cpus = std::max(1u, static_cast<unsigned>(pod.host.cpus + 0.999));
+  spec.cpus = whole_cpus(pod.host.cpus);
   spec.memory_bytes = pod.host.memory_bytes;
+  spec.most_cpus = std::max(spec.cpus, std::min(kMostCpus, host_cpus()));
+  spec.most_memory_bytes =
+      std::max(spec.memory_bytes, std::min(kMostMemoryFactor * spec.memory_bytes, host_memory()));
   spec.accelerator = accelerator;
   if (pod.host.network == "user")
     spec.network_cards.push_back({hypervisor::NetworkCard::Backend::user, pod.host.mac, -1});
@@ -70,6 +92,8 @@ hypervisor::MachineSpec files_machine_spec(const record::Pod& pod, hypervisor::A
   hypervisor::MachineSpec spec = machine_spec(pod, accelerator);
   spec.network_cards.clear();
   spec.forwards.clear();
+  spec.most_cpus = 0;
+  spec.most_memory_bytes = 0;
   return spec;
 }
 

@@ -24,6 +24,9 @@ inline constexpr const char* kScratchDisk = "scratch";
 /// What the machine of a pod runs as; nothing for an ordinary user, whose own rights it keeps.
 std::optional<Credentials> machine_credentials(const record::Pod& pod);
 
+/// CPUs of a machine in which so much processor time can be used.
+unsigned whole_cpus(double cpus);
+
 /// The machine of a pod, but for its disks, kernel and initramfs.
 hypervisor::MachineSpec machine_spec(const record::Pod& pod, hypervisor::Accelerator accelerator);
 

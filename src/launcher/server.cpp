@@ -327,6 +327,8 @@ Task<Response> Server::State::respond(const Request& request) {
     } else if (path == "/v1/stats") {
       const UsageReport report = co_await launcher.usage();
       body = json::serialize(stats_object(report));
+    } else if (path == "/v1/update") {
+      co_await launcher.update(parse_update(request.body()));
     } else if (path == "/v1/exec") {
       const std::string id = co_await launcher.exec_detached(parse_exec(request.body()));
       body = json::serialize(json::object{{"id", id}});

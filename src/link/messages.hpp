@@ -41,6 +41,7 @@ inline constexpr std::string_view stats = "stats";             ///< answers with
 inline constexpr std::string_view power_off = "power-off";     ///< orderly end of the machine
 inline constexpr std::string_view clock = "clock";             ///< set the wall clock
 inline constexpr std::string_view processes = "processes";     ///< answers with the process ids of a session
+inline constexpr std::string_view adjust = "adjust";  ///< use the CPUs and memory that the machine has now
 /// gives up the connection over the attach port and skips what the host sent up to the token
 inline constexpr std::string_view reset_attach = "reset-attach";
 }  // namespace verb
@@ -54,6 +55,7 @@ struct Order {
   std::int32_t rows = 0;
   std::int64_t time = 0;  ///< nanoseconds since 1970-01-01 UTC
   std::string token;      ///< of reset_attach: a line of printable characters
+  std::int32_t cpus = 0;  ///< of adjust: answer when so many are online
 };
 
 constexpr auto describe(const Order*) {
@@ -61,7 +63,7 @@ constexpr auto describe(const Order*) {
   return fields(field<&Order::verb>("Verb"), field<&Order::session>("Session"),
                 field<&Order::signal>("Signal"), field<&Order::whole_session>("WholeSession"),
                 field<&Order::columns>("Columns"), field<&Order::rows>("Rows"), field<&Order::time>("Time"),
-                field<&Order::token>("Token"));
+                field<&Order::token>("Token"), field<&Order::cpus>("CPUs"));
 }
 
 /// Answer to verb::stats; bytes, nanoseconds and counts since the start of the container.

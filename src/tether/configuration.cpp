@@ -8,6 +8,7 @@
 #include "base/signals.hpp"
 #include "config/sysctls.hpp"
 #include "extraconfig/codec.hpp"
+#include "tether/os/boot.hpp"
 #include "tether/os/network_plan.hpp"
 
 namespace berth::tether {
@@ -90,6 +91,10 @@ CgroupLimits make_limits(const config::SessionResources& resources) {
 std::string full_hostname(const config::ExecutorConfig& config) {
   if (config.hostname.empty()) return std::string(short_id(config.common.id));
   return config.domainname.empty() ? config.hostname : config.hostname + "." + config.domainname;
+}
+
+std::filesystem::path cgroup_folder() {
+  return std::filesystem::path(os::kCgroupHierarchy) / "berth";
 }
 
 os::NameSettings make_name_settings(const config::ExecutorConfig& config) {

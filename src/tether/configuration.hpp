@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <string>
 
@@ -18,6 +19,9 @@ CgroupLimits make_limits(const config::SessionResources& resources);
 
 /// The machine's host name: hostname, with the domain when there is one, or the first 12 digits of the id.
 std::string full_hostname(const config::ExecutorConfig& config);
+
+/// The cgroup that holds all containers.
+std::filesystem::path cgroup_folder();
 
 /// What a container's files under /etc say.
 os::NameSettings make_name_settings(const config::ExecutorConfig& config);

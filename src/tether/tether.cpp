@@ -30,11 +30,6 @@ constexpr Milliseconds kVolumeLimit{600'000};
 constexpr Milliseconds kHelloLimit{30'000};
 constexpr Milliseconds kKillLimit{5'000};
 constexpr Milliseconds kFarewellLimit{500};
-constexpr std::string_view kProcessesKey = "Processes";
-
-std::filesystem::path cgroup_folder() {
-  return std::filesystem::path(os::kCgroupHierarchy) / "berth";
-}
 
 link::Hello make_hello() {
   link::Hello hello;
@@ -69,6 +64,8 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
                       return network_.apply(wanted, config_.hostname, {kDeviceLimit, kLeaseLimit});
                     }),
       root_(devices),
+      mount_jobs_(executor, [this](const Mounts& wanted) { return apply_mounts(wanted); }),
+      growth_(executor, modules),
       logins_({{executor, output_, clock, [](const Session&) {}},
                [this]() -> const config::SessionConfig& { return running_container(); },
                [this](const std::string& id, const config::SessionConfig& config) {
@@ -83,6 +80,7 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
   limit_devices(containers.fd());
   containers.set_limits({memory_for_containers_, os::processes_for_containers(), {}});
   network_.set_loopback_up();
+  devices.watch([this](const os::Uevent& event) { growth_.note(event); }, [this] { growth_.look_again(); });
 }
 
 Task<> Tether::run() {
@@ -128,7 +126,9 @@ Task<> Tether::configure(extraconfig::Difference difference) {
   std::exception_ptr failure;
   try {
     co_await in_turn(apply_at_once());
-    if (co_await network_jobs_.bring_up(config_.networks)) co_await in_turn(apply_with_networks());
+    // The mounts are those of the newest configuration, which may have come meanwhile.
+    if (co_await network_jobs_.bring_up(config_.networks) && co_await mount_jobs_.bring_up(wanted_mounts()))
+      co_await in_turn(apply_with_networks());
   } catch (...) {
     failure = std::current_exception();
   }
@@ -181,15 +181,28 @@ Task<> Tether::apply_with_networks() {
   }
 }
 
+/// Its mounts are there.
 Task<> Tether::apply_containers() {
   if (!config_.sessions.empty()) {
     co_await root_.assemble(kDeviceLimit);
-    co_await root_.apply_mounts(config_.mounts, kVolumeLimit);
     root_.apply_names(make_name_settings(config_));
     start_attach_server();
     containers_begun_ = true;
   }
   apply_sessions();
+}
+
+Tether::Mounts Tether::wanted_mounts() const {
+  Mounts wanted;
+  wanted.has_container = !config_.sessions.empty();
+  if (wanted.has_container) wanted.mounts = config_.mounts;
+  return wanted;
+}
+
+Task<> Tether::apply_mounts(Mounts wanted) {
+  if (!wanted.has_container) co_return;
+  co_await root_.assemble(kDeviceLimit);
+  co_await root_.apply_mounts(std::move(wanted.mounts), {kDeviceLimit, kVolumeLimit});
 }
 
 /// A lease has come, changed or gone.
@@ -287,7 +300,7 @@ SessionSpec Tether::make_session_spec(const std::string& id, const config::Sessi
 CgroupLimits Tether::limits_of(const config::SessionResources& resources) const {
   CgroupLimits limits = make_limits(resources);
   limits.memory_bytes =
-      std::min(limits.memory_bytes.value_or(memory_for_containers_), memory_for_containers_);
+      std::min(limits.memory_bytes.value_or(memory_for_containers()), memory_for_containers());
   return limits;
 }
 
@@ -325,6 +338,8 @@ Task<extraconfig::Pairs> Tether::obey(link::Order order) {
     co_return stats(order.session);
   } else if (order.verb == link::verb::processes) {
     co_return processes(order.session);
+  } else if (order.verb == link::verb::adjust) {
+    co_await adjust(order.cpus);
   } else if (order.verb == link::verb::clock) {
     os::set_wall_clock(order.time);
   } else if (order.verb == link::verb::reset_attach) {
@@ -341,7 +356,10 @@ Task<extraconfig::Pairs> Tether::obey(link::Order order) {
 }
 
 Task<> Tether::start_session(std::string id) {
-  if (!containers_begun_) co_await network_jobs_.wait_settled();
+  if (!containers_begun_) {
+    co_await network_jobs_.wait_settled();
+    co_await mount_jobs_.wait_settled();
+  }
   co_await in_turn([]() -> Task<> { co_return; }());
   if (shutting_down_) throw Error(Code::wrong_state, "the machine is being switched off");
   const auto* configured = find_session(config_, id);
@@ -352,33 +370,6 @@ Task<> Tether::start_session(std::string id) {
   }
   begin_session(id, *configured);
   if (const auto begun = sessions_[id].session) co_await begun->wait_settled();
-}
-
-extraconfig::Pairs Tether::stats(const std::string& id) const {
-  const CgroupUsage usage = session(id)->cgroup().usage();
-  const os::Network::Counters traffic = network_.counters();
-  link::Stats stats;
-  stats.cpu_nanoseconds = usage.cpu_nanoseconds;
-  stats.memory_bytes = usage.memory_bytes;
-  stats.memory_limit_bytes = usage.memory_limit_bytes;
-  if (stats.memory_limit_bytes == 0) {
-    stats.memory_limit_bytes = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-                               static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  }
-  stats.processes = usage.processes;
-  stats.received_bytes = traffic.received_bytes;
-  stats.sent_bytes = traffic.sent_bytes;
-  stats.read_bytes = usage.read_bytes;
-  stats.written_bytes = usage.written_bytes;
-  return extraconfig::encode(stats);
-}
-
-extraconfig::Pairs Tether::processes(const std::string& id) const {
-  std::string list;
-  for (const pid_t process : session(id)->cgroup().processes()) {
-    list += fmt::format("{}{}", list.empty() ? "" : ",", process);
-  }
-  return {{std::string(kProcessesKey), list}};
 }
 
 void Tether::note_status(const std::string& id, const SessionStatus& status) {
@@ -422,6 +413,10 @@ Task<> Tether::restart_later(std::string id, std::uint64_t ticket, Milliseconds 
 Task<> Tether::shut_down() {
   shutting_down_ = true;
   network_jobs_.stop();
+  if (const std::string& awaited = root_.awaited(); awaited.empty())
+    mount_jobs_.stop();
+  else
+    mount_jobs_.stop(fmt::format("the machine is being switched off while the mount {} is awaited", awaited));
   std::vector<std::shared_ptr<Session>> running;
   for (const auto& [id, entry] : sessions_) {
     if (entry.session && !entry.session->status().ended) running.push_back(entry.session);
@@ -436,6 +431,7 @@ Task<> Tether::shut_down() {
   }
   co_await archives_->end_all(kKillLimit);
   network_.release();
+  co_await mount_jobs_.wait_idle();
   co_await wait_reported(kKillLimit);
   try {
     root_.unmount();

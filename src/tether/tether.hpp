@@ -16,6 +16,7 @@
 #include "tether/network_jobs.hpp"
 #include "tether/os/container_root.hpp"
 #include "tether/os/devices.hpp"
+#include "tether/os/growth.hpp"
 #include "tether/os/network.hpp"
 #include "tether/output_port.hpp"
 #include "tether/restarts.hpp"
@@ -52,6 +53,12 @@ class Tether {
     std::uint64_t restart_ticket = 0;  ///< of the restart that is awaited
   };
 
+  struct Mounts {
+    bool has_container = false;  ///< without one there is nothing to mount in
+    std::map<std::string, config::MountSpec> mounts;
+    bool operator==(const Mounts&) const = default;
+  };
+
   Task<> greet();
   Task<extraconfig::Pairs> handle(link::Document document);
 
@@ -60,6 +67,8 @@ class Tether {
   Task<> apply_at_once();
   Task<> apply_with_networks();
   Task<> apply_containers();
+  Task<> apply_mounts(Mounts mounts);
+  Mounts wanted_mounts() const;
   void note_networks();
   void apply_time_and_entropy();
   void apply_sessions();
@@ -72,6 +81,8 @@ class Tether {
   CgroupLimits limits_of(const config::SessionResources& resources) const;
   std::uint16_t free_number() const;
   std::shared_ptr<Session> session(const std::string& id) const;
+  Task<> adjust(std::int32_t cpus);
+  std::uint64_t memory_for_containers() const;
   extraconfig::Pairs stats(const std::string& id) const;
   extraconfig::Pairs processes(const std::string& id) const;
 
@@ -110,6 +121,8 @@ class Tether {
   os::Network network_;
   NetworkJobs network_jobs_;
   os::ContainerRoot root_;
+  NewestJob<Mounts> mount_jobs_;
+  os::Growth growth_;
   bool containers_begun_ = false;  ///< sessions were begun: from now on nothing of theirs waits for networks
 
   std::map<std::string, Entry> sessions_;

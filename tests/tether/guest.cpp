@@ -136,6 +136,9 @@ Task<std::unique_ptr<Guest>> Guest::boot(const Options& options) {
   if (options.scratch) spec.disks.push_back({scratch_file.get(), false, "scratch"});
   if (options.network)
     spec.network_cards.push_back({hypervisor::NetworkCard::Backend::user, std::string(kMac), -1});
+  spec.cpus = options.cpus;
+  spec.kernel_arguments = options.kernel_arguments;
+  spec.most_memory_bytes = options.most_memory_bytes;
   for (const auto& card : options.network_cards) spec.network_cards.push_back(card);
 
   hypervisor::QemuHypervisor qemu;

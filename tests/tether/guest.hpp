@@ -58,6 +58,9 @@ class Guest {
     bool network = false;  ///< a card with user networking
     std::vector<hypervisor::NetworkCard> network_cards;
     std::filesystem::path scratch_image;  ///< empty: a fresh one
+    unsigned cpus = 1;                    ///< this and the following as MachineSpec has them
+    std::string kernel_arguments{};
+    std::uint64_t most_memory_bytes = 0;
   };
 
   static Task<std::unique_ptr<Guest>> boot(const Options& options);

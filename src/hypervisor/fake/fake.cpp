@@ -30,19 +30,88 @@ bool same_listener(const PortForward& left, const PortForward& right) {
 }  // namespace
 
 FakeGuest::FakeGuest(const asio::any_io_executor& executor, MachineSpec spec)
-    : spec_(std::move(spec)), ended_(executor) {
-  // The caller may close its descriptors once the machine has started.
-  for (Disk& disk : spec_.disks) {
-    disks_.push_back(duplicate(disk.fd));
-    disk.fd = disks_.back().get();
-    statistics.disks.push_back({disk.serial, 0, 0, 0, 0, 0});
-  }
+    : spec_(std::move(spec)),
+      size_{spec_.cpus, spec_.memory_bytes},
+      first_disks_(spec_.disks.size()),
+      first_cards_(spec_.network_cards.size()),
+      ended_(executor) {
+  for (Disk& disk : spec_.disks) keep_disk(disk);
   for (std::size_t i = 0; i < kPortCount; ++i) {
     std::tie(host_ports_[i], guest_ports_[i]) = make_socket_pair();
     set_nonblocking(host_ports_[i].get());
     set_nonblocking(guest_ports_[i].get());
     enders_[i] = duplicate(guest_ports_[i].get());
   }
+}
+
+/// The caller may close its descriptor.
+void FakeGuest::keep_disk(Disk& disk) {
+  disks_.push_back(duplicate(disk.fd));
+  disk.fd = disks_.back().get();
+  statistics.disks.push_back({disk.serial, 0, 0, 0, 0, 0});
+}
+
+void FakeGuest::plugged() {
+  if (on_plug) on_plug();
+}
+
+void FakeGuest::add_disk(const Disk& disk) {
+  if (disk.serial.empty() || disk.fd < 0) throw Error(Code::invalid_argument, "this is no disk");
+  if (this->disk(disk.serial) >= 0)
+    throw Error(Code::already_exists, "the machine has a disk {} already", disk.serial);
+  if (disks_.size() - first_disks_ >= kPlugPlaces) throw Error(Code::capacity, "there is no place left");
+  spec_.disks.push_back(disk);
+  keep_disk(spec_.disks.back());
+  plugged();
+}
+
+void FakeGuest::remove_disk(const std::string& serial, Milliseconds limit) {
+  const auto found = std::find_if(spec_.disks.begin(), spec_.disks.end(),
+                                  [&](const Disk& disk) { return disk.serial == serial; });
+  if (found == spec_.disks.end()) throw Error(Code::not_found, "the machine has no disk {}", serial);
+  const auto index = found - spec_.disks.begin();
+  if (static_cast<std::size_t>(index) < first_disks_) throw Error(Code::wrong_state, "disk {} stays", serial);
+  if (keeps_everything)
+    throw Error(Code::timeout, "the guest did not let go of disk {} within {} ms", serial, limit.count());
+  spec_.disks.erase(found);
+  disks_.erase(disks_.begin() + index);
+  statistics.disks.erase(statistics.disks.begin() + index);
+  plugged();
+}
+
+void FakeGuest::add_network_card(const NetworkCard& card) {
+  const auto same = [&](const NetworkCard& other) { return other.mac == card.mac; };
+  if (std::any_of(spec_.network_cards.begin(), spec_.network_cards.end(), same))
+    throw Error(Code::already_exists, "the machine has a network card {} already", card.mac);
+  if (card.backend == NetworkCard::Backend::user && has_user_network(spec_))
+    throw Error(Code::already_exists, "a machine has one card for user networking");
+  spec_.network_cards.push_back(card);
+  spec_.network_cards.back().fd = -1;
+  plugged();
+}
+
+void FakeGuest::remove_network_card(const std::string& mac, Milliseconds limit) {
+  const auto found = std::find_if(spec_.network_cards.begin(), spec_.network_cards.end(),
+                                  [&](const NetworkCard& card) { return card.mac == mac; });
+  if (found == spec_.network_cards.end()) throw Error(Code::not_found, "the machine has no card {}", mac);
+  if (static_cast<std::size_t>(found - spec_.network_cards.begin()) < first_cards_)
+    throw Error(Code::wrong_state, "card {} stays", mac);
+  if (keeps_everything)
+    throw Error(Code::timeout, "the guest did not let go of card {} within {} ms", mac, limit.count());
+  spec_.network_cards.erase(found);
+  plugged();
+}
+
+void FakeGuest::resize(Size size, Milliseconds limit) {
+  if (size.cpus < 1 || size.cpus > std::max(spec_.cpus, spec_.most_cpus))
+    throw Error(Code::invalid_argument, "{} CPUs cannot be", size.cpus);
+  if (size.memory_bytes < spec_.memory_bytes ||
+      size.memory_bytes > std::max(spec_.memory_bytes, spec_.most_memory_bytes))
+    throw Error(Code::invalid_argument, "{} bytes of memory cannot be", size.memory_bytes);
+  if (keeps_everything && (size.cpus < size_.cpus || size.memory_bytes < size_.memory_bytes))
+    throw Error(Code::timeout, "the guest gave nothing back within {} ms", limit.count());
+  size_ = size;
+  plugged();
 }
 
 UniqueFd FakeGuest::take_port(Port port) {
@@ -110,6 +179,33 @@ class FakeMachine final : public Machine {
         throw Error(Code::not_found, "{}:{} is not forwarded to the machine", forward.host_address,
                     forward.host_port);
       }
+    });
+  }
+  Task<> add_disk(const Disk& disk) override {
+    return order(guest_, [disk](FakeGuest& guest) { guest.add_disk(disk); });
+  }
+  Task<> remove_disk(std::string serial, Milliseconds limit) override {
+    return order(guest_, [serial, limit](FakeGuest& guest) { guest.remove_disk(serial, limit); });
+  }
+  Task<> add_network_card(const NetworkCard& card) override {
+    return order(guest_, [card](FakeGuest& guest) { guest.add_network_card(card); });
+  }
+  Task<> remove_network_card(std::string mac, Milliseconds limit) override {
+    return order(guest_, [mac, limit](FakeGuest& guest) { guest.remove_network_card(mac, limit); });
+  }
+  Size size() const override { return guest_->size_; }
+  Task<> set_cpus(unsigned count, Milliseconds limit) override {
+    return order(guest_, [count, limit](FakeGuest& guest) {
+      Size size = guest.size_;
+      size.cpus = count;
+      guest.resize(size, limit);
+    });
+  }
+  Task<> set_memory(std::uint64_t bytes, Milliseconds limit) override {
+    return order(guest_, [bytes, limit](FakeGuest& guest) {
+      Size size = guest.size_;
+      size.memory_bytes = bytes;
+      guest.resize(size, limit);
     });
   }
   std::string console_tail() const override { return guest_->console_; }

@@ -42,6 +42,11 @@ class FakeGuest {
   const std::vector<PortForward>& forwards() const { return spec_.forwards; }
   /// Called from the loop when the power button is pressed.
   std::function<void()> on_power_button;
+  /// Called from the loop when a disk, card, CPU or memory has come or gone.
+  std::function<void()> on_plug;
+  /// The guest does not let go of anything while this is set.
+  bool keeps_everything = false;
+  Size size() const { return size_; }
   /// What Machine::statistics answers.
   MachineStatistics statistics;
 
@@ -49,8 +54,18 @@ class FakeGuest {
   friend class FakeMachine;
   friend class FakeHypervisor;
   void end(MachineEnd::Reason reason, std::string detail = {});
+  void add_disk(const Disk& disk);
+  void remove_disk(const std::string& serial, Milliseconds limit);
+  void add_network_card(const NetworkCard& card);
+  void remove_network_card(const std::string& mac, Milliseconds limit);
+  void resize(Size size, Milliseconds limit);
+  void keep_disk(Disk& disk);
+  void plugged();
 
   MachineSpec spec_;
+  Size size_;
+  std::size_t first_disks_ = 0;
+  std::size_t first_cards_ = 0;
   std::vector<UniqueFd> disks_;
   std::array<UniqueFd, kPortCount> host_ports_;
   std::array<UniqueFd, kPortCount> guest_ports_;

@@ -32,6 +32,9 @@ Task<> play(std::shared_ptr<FakeGuest> guest) {
       Stream port(executor, guest->take_port(argument == "output" ? Port::output : Port::attach));
       co_await port.write_all(co_await read_line(port) + "\n");
     }
+    if (word == "await") co_await control.write_all("there\n");
+    if (word == "await-gone") co_await control.write_all("gone\n");
+    if (word == "cpus" || word == "memory") co_await control.write_all("done\n");
     if (word == "disks") co_await control.write_all("image:2048:1 scratch:32768:0\n");
     if (word == "write") {
       const bool writable = argument == "scratch";
@@ -70,6 +73,20 @@ TEST(FakeHypervisor, FailsAsToldOnce) {
     EXPECT_EQ(co_await code_of(discard(hypervisor.start(MachineSpec()))), std::nullopt);
   });
   EXPECT_EQ(hypervisor.guests().size(), 1u);
+}
+
+TEST(FakeHypervisor, GuestsMayKeepWhatTheyHave) {
+  FakeHypervisor hypervisor;
+  run_task([&]() -> Task<> {
+    MachineSpec spec;
+    spec.most_cpus = 2;
+    const auto machine = co_await hypervisor.start(spec);
+    FakeGuest& guest = *hypervisor.guests().front();
+    guest.keeps_everything = true;
+    co_await machine->set_cpus(2, Milliseconds(10));
+    EXPECT_EQ(co_await code_of(machine->set_cpus(1, Milliseconds(10))), Code::timeout);
+    EXPECT_EQ(guest.size().cpus, 2u);
+  });
 }
 
 TEST(FakeHypervisor, CountsOrders) {

@@ -20,7 +20,8 @@ namespace berth::hypervisor::qemu {
 namespace {
 
 constexpr unsigned kMostCpus = 255;
-constexpr std::size_t kMostDisks = 24;  // with one network card and the other devices they fit one PCI bus
+/// With one network card, the bridge and the other devices they fit one PCI bus.
+constexpr std::size_t kMostDisks = 24;
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
 /// Below this the distribution's kernel does not come up.
 constexpr std::uint64_t kLeastMemoryMiB = 96;
@@ -41,11 +42,13 @@ constexpr std::string_view kSandbox =
 
 constexpr std::string_view kKernelArguments =
     "console=ttyS0 quiet panic=-1 8250.nr_uarts=1 cryptomgr.notests random.trust_cpu=on";
+/// Memory beyond 4 GiB would make the kernel set 64 MiB aside for devices that cannot reach there; ours can.
+constexpr std::string_view kMemoryKernelArguments = "swiotlb=noforce";
 /// Software emulation has no speculation to guard against.
 constexpr std::string_view kTcgKernelArguments = "no_timer_check tsc=reliable mitigations=off";
 
 std::uint64_t memory_mib(const MachineSpec& spec) {
-  return spec.memory_bytes / kMiB + (spec.memory_bytes % kMiB != 0 ? 1 : 0);
+  return round_up_memory(spec.memory_bytes) / kMiB;
 }
 
 bool is_one_line(std::string_view text) {
@@ -76,11 +79,7 @@ void check_disks(const std::vector<Disk>& disks) {
   }
   std::set<std::string_view> serials;
   for (const Disk& disk : disks) {
-    if (!is_serial(disk.serial)) {
-      throw Error(Code::invalid_argument, "disk serial \"{}\": 1 to {} characters of A-Z a-z 0-9 . _ -",
-                  printable(disk.serial), kMostSerial);
-    }
-    if (disk.fd < 0) throw Error(Code::invalid_argument, "disk {} is not open", disk.serial);
+    check_disk(disk);
     if (!serials.insert(disk.serial).second) {
       throw Error(Code::invalid_argument, "disk serial \"{}\" is there twice", disk.serial);
     }
@@ -98,13 +97,8 @@ void check_network_cards(const MachineSpec& spec) {
   std::set<std::string> seen;
   bool has_user = false;
   for (const NetworkCard& card : spec.network_cards) {
-    if (!is_mac(card.mac)) {
-      throw Error(Code::invalid_argument, "\"{}\" is no MAC address of one machine", printable(card.mac));
-    }
-    std::string lower = card.mac;
-    std::transform(lower.begin(), lower.end(), lower.begin(),
-                   [](unsigned char c) { return std::tolower(c); });
-    if (!seen.insert(lower).second) {
+    check_network_card(card);
+    if (!seen.insert(lower_mac(card.mac)).second) {
       throw Error(Code::invalid_argument, "two network cards have the address {}", card.mac);
     }
     const bool is_user = card.backend == NetworkCard::Backend::user;
@@ -112,9 +106,6 @@ void check_network_cards(const MachineSpec& spec) {
       throw Error(Code::invalid_argument, "a machine has one card for user networking");
     }
     has_user = has_user || is_user;
-    if (!is_user && card.fd < 0) {
-      throw Error(Code::invalid_argument, "the network card {} has nothing behind it", card.mac);
-    }
   }
 }
 
@@ -125,9 +116,18 @@ void check_spec(const MachineSpec& spec) {
   if (spec.cpus < 1 || spec.cpus > kMostCpus) {
     throw Error(Code::invalid_argument, "{} CPUs: a machine has 1 to {}", spec.cpus, kMostCpus);
   }
+  if (spec.most_cpus != 0 && (spec.most_cpus < spec.cpus || spec.most_cpus > kMostCpus)) {
+    throw Error(Code::invalid_argument, "a machine with {} CPUs cannot grow to {}", spec.cpus,
+                spec.most_cpus);
+  }
   if (memory_mib(spec) < kLeastMemoryMiB || memory_mib(spec) > kMostMemoryMiB) {
     throw Error(Code::invalid_argument, "{} of memory: a machine has at least {}MiB and at most {}MiB",
                 format_binary_size(spec.memory_bytes), kLeastMemoryMiB, kMostMemoryMiB);
+  }
+  if (spec.most_memory_bytes != 0 &&
+      (spec.most_memory_bytes < spec.memory_bytes || spec.most_memory_bytes / kMiB > kMostMemoryMiB)) {
+    throw Error(Code::invalid_argument, "a machine with {} of memory cannot grow to {}",
+                format_binary_size(spec.memory_bytes), format_binary_size(spec.most_memory_bytes));
   }
   if (!is_one_line(spec.kernel_arguments) || spec.kernel_arguments.size() > kMostKernelArguments) {
     throw Error(Code::invalid_argument, "kernel arguments: one line of at most {} bytes",
@@ -171,8 +171,13 @@ void add_machine(CommandLine& line, const MachineSpec& spec) {
   line.add("-machine", std::string(kMachine));
   line.add("-accel", kvm ? "kvm" : std::string(kTcg));
   line.add("-cpu", kvm ? "host" : std::string(kTcgCpu));
-  line.add("-smp", fmt::format("cpus={0},sockets=1,cores={0},threads=1", spec.cpus));
-  line.add("-m", fmt::format("{}M", memory_mib(spec)));
+  // See Hotplug::set_cpus.
+  const unsigned most = kvm ? std::max(spec.cpus, spec.most_cpus) : spec.cpus;
+  line.add("-smp", fmt::format("cpus={},maxcpus={},sockets=1,cores={},threads=1", spec.cpus, most, most));
+  const std::uint64_t reserved = reserved_memory(spec) / kMiB;
+  line.add("-m", reserved == 0
+                     ? fmt::format("{}M", memory_mib(spec))
+                     : fmt::format("{}M,maxmem={}M", memory_mib(spec), memory_mib(spec) + reserved));
 }
 
 /// QEMU opens these by path only; the link in /proc leads to the open file whatever folder it is in.
@@ -258,6 +263,39 @@ Credentials complete_credentials(const MachineSpec& spec, std::optional<gid_t> k
 
 }  // namespace
 
+void check_disk(const Disk& disk) {
+  if (!is_serial(disk.serial)) {
+    throw Error(Code::invalid_argument, "disk serial \"{}\": 1 to {} characters of A-Z a-z 0-9 . _ -",
+                printable(disk.serial), kMostSerial);
+  }
+  if (disk.fd < 0) throw Error(Code::invalid_argument, "disk {} is not open", disk.serial);
+}
+
+void check_network_card(const NetworkCard& card) {
+  if (!is_mac(card.mac)) {
+    throw Error(Code::invalid_argument, "\"{}\" is no MAC address of one machine", printable(card.mac));
+  }
+  if (card.backend != NetworkCard::Backend::user && card.fd < 0) {
+    throw Error(Code::invalid_argument, "the network card {} has nothing behind it", card.mac);
+  }
+}
+
+std::string lower_mac(const std::string& mac) {
+  std::string lower = mac;
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  return lower;
+}
+
+std::uint64_t round_up_memory(std::uint64_t bytes) {
+  return bytes / kMiB * kMiB + (bytes % kMiB != 0 ? kMiB : 0);
+}
+
+std::uint64_t reserved_memory(const MachineSpec& spec) {
+  const std::uint64_t first = round_up_memory(spec.memory_bytes);
+  if (spec.most_memory_bytes <= first) return 0;
+  return (spec.most_memory_bytes - first) / kMemoryPiece * kMemoryPiece;
+}
+
 std::string disk_id(std::size_t index) {
   return fmt::format("disk{}", index);
 }
@@ -290,6 +328,7 @@ std::string kernel_command_line(const MachineSpec& spec, const HostFacts& host) 
     // and with it the guest's clock: seconds that last too short or for ever were both seen.
     if (host.tsc_khz != 0) line += fmt::format(" tsc_early_khz={}", host.tsc_khz);
   }
+  if (reserved_memory(spec) != 0) line.append(" ").append(kMemoryKernelArguments);
   if (!spec.kernel_arguments.empty()) line.append(" ").append(spec.kernel_arguments);
   return line;
 }
@@ -314,6 +353,8 @@ ProcessSpec make_process_spec(const MachineSpec& spec, const std::filesystem::pa
   line.add("-device", "pvpanic-pci");
   line.add("-device", "virtio-rng-pci,disable-legacy=on");
   line.add("-device", "virtio-balloon-pci,free-page-reporting=on,deflate-on-oom=on,disable-legacy=on");
+  // One bridge costs a start nothing; root ports, one for each place, cost some milliseconds each.
+  line.add("-device", fmt::format("pcie-pci-bridge,id={}", kPlugBus));
   for (std::size_t i = 0; i < spec.disks.size(); ++i) add_disk(line, spec.disks[i], i);
   for (std::size_t i = 0; i < spec.network_cards.size(); ++i) add_network_card(line, spec, i);
   return process;

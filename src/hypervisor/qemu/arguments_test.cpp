@@ -91,7 +91,25 @@ TEST(Arguments, RoundMemoryUp) {
   spec.memory_bytes = (std::uint64_t{300} << 20) + 1;
   spec.cpus = 3;
   EXPECT_THAT(values(process_for(spec), "-m"), ElementsAre("301M"));
-  EXPECT_THAT(values(process_for(spec), "-smp"), ElementsAre("cpus=3,sockets=1,cores=3,threads=1"));
+  EXPECT_THAT(values(process_for(spec), "-smp"), ElementsAre("cpus=3,maxcpus=3,sockets=1,cores=3,threads=1"));
+}
+
+TEST(Arguments, LeaveRoomToGrow) {
+  MachineSpec spec = plain_spec();
+  EXPECT_THAT(values(process_for(spec), "-device"), Contains("pcie-pci-bridge,id=plug"));
+  EXPECT_THAT(kernel_command_line(spec, kHost), Not(HasSubstr("swiotlb")));
+  spec.most_cpus = 4;
+  spec.most_memory_bytes = (std::uint64_t{1} << 30) + 1;
+  EXPECT_THAT(values(process_for(spec), "-m"), ElementsAre("256M,maxmem=1024M"));
+  EXPECT_THAT(values(process_for(spec), "-smp"), ElementsAre("cpus=1,maxcpus=1,sockets=1,cores=1,threads=1"));
+  spec.accelerator = Accelerator::kvm;
+  EXPECT_THAT(values(process_for(spec), "-smp"), ElementsAre("cpus=1,maxcpus=4,sockets=1,cores=4,threads=1"));
+  EXPECT_THAT(kernel_command_line(spec, kHost), HasSubstr("swiotlb=noforce"));
+  spec.cpus = 5;
+  EXPECT_EQ(refusal(spec), Code::invalid_argument);
+  spec.most_cpus = 0;
+  spec.most_memory_bytes = 1;
+  EXPECT_EQ(refusal(spec), Code::invalid_argument);
 }
 
 TEST(Arguments, GiveDisksBySet) {

@@ -18,6 +18,7 @@
 #include "base/log.hpp"
 #include "hypervisor/qemu/arguments.hpp"
 #include "hypervisor/qemu/host.hpp"
+#include "hypervisor/qemu/hotplug.hpp"
 #include "hypervisor/qemu/outcome.hpp"
 #include "hypervisor/qemu/qmp.hpp"
 #include "hypervisor/qemu/statistics.hpp"
@@ -46,15 +47,14 @@ struct HostEnds {
 }  // namespace
 
 struct QemuMachine::State {
-  State(const asio::any_io_executor& executor, Process child, HostEnds ends, const std::vector<Disk>& disks)
+  State(const asio::any_io_executor& executor, Process child, HostEnds ends, const MachineSpec& spec)
       : process(std::move(child)),
         qmp(executor, std::move(ends.monitor), [this](const QmpEvent& event) { note(event); }),
         console(executor, std::move(ends.console), kConsoleTail),
         errors(executor, std::move(ends.standard_error), kErrorTail),
         ports(std::move(ends.ports)),
-        ended(executor) {
-    for (const Disk& disk : disks) serials.push_back(disk.serial);
-  }
+        hotplug(executor, qmp, spec),
+        ended(executor) {}
 
   void note(const QmpEvent& event);
   void finish(const ExitStatus& exit);
@@ -71,6 +71,7 @@ struct QemuMachine::State {
   static Task<std::string> human_order(Self self, std::string command_line);
   static Task<> kill_when_stuck(Self self);
   static Task<MachineStatistics> statistics(Self self);
+  static Task<> change(Self self, Task<> step);
   static Task<> add_forward(Self self, PortForward forward);
   static Task<> remove_forward(Self self, PortForward forward);
 
@@ -79,7 +80,7 @@ struct QemuMachine::State {
   Tail console;
   Tail errors;
   std::array<UniqueFd, kPortCount> ports;
-  std::vector<std::string> serials;
+  Hotplug hotplug;
   std::weak_ptr<State> self;
 
   Event ended;
@@ -91,6 +92,7 @@ struct QemuMachine::State {
 
 void QemuMachine::State::note(const QmpEvent& event) {
   log::debug("QEMU: {}", event.name);
+  hotplug.note(event);
   if (event.name == "GUEST_PANICKED") panic_reported = true;
   if (event.name == "SHUTDOWN") {
     const json::value* reason = event.data.if_contains("reason");
@@ -168,6 +170,19 @@ Task<json::value> QemuMachine::State::order(Self self, std::string command, json
   throw Error(Code::wrong_state, "the machine has ended");
 }
 
+/// An order that adds something or takes it away.
+Task<> QemuMachine::State::change(Self self, Task<> step) {
+  if (!self->end) {
+    try {
+      co_await std::move(step);
+      co_return;
+    } catch (const Error& error) {
+      if (error.code() != Code::unavailable) throw;
+    }
+  }
+  throw Error(Code::wrong_state, "the machine has ended");
+}
+
 Task<> QemuMachine::State::simple_order(Self self, std::string command) {
   co_await order(self, std::move(command));
 }
@@ -184,7 +199,7 @@ Task<MachineStatistics> QemuMachine::State::statistics(Self self) {
   const auto stat = find_file("/proc/" + std::to_string(self->process.pid()) + "/stat");
   if (!stat) throw Error(Code::wrong_state, "the machine has ended");
   MachineStatistics result = parse_process_stat(*stat);
-  result.disks = parse_disk_statistics(disks, self->serials);
+  result.disks = parse_disk_statistics(disks, self->hotplug.disks());
   co_return result;
 }
 
@@ -219,13 +234,6 @@ int open_for_qemu(const std::filesystem::path& path, std::vector<UniqueFd>& owne
   return owned.back().get();
 }
 
-void check_access(const Disk& disk) {
-  const int flags = check(::fcntl(disk.fd, F_GETFL), "disk " + disk.serial);
-  if ((flags & O_ACCMODE) == (disk.read_only ? O_RDONLY : O_RDWR)) return;
-  throw Error(Code::invalid_argument, "disk {} is not open for {}", disk.serial,
-              disk.read_only ? "reading alone" : "reading and writing");
-}
-
 /// A live QEMU that has not read its monitor yet.
 std::shared_ptr<QemuMachine::State> spawn(const asio::any_io_executor& executor, const MachineSpec& spec,
                                           const std::filesystem::path& program) {
@@ -242,7 +250,7 @@ std::shared_ptr<QemuMachine::State> spawn(const asio::any_io_executor& executor,
   channels.kernel = open_for_qemu(spec.kernel, owned);
   channels.initramfs = open_for_qemu(spec.initramfs, owned);
   Process process = Process::spawn(make_process_spec(spec, program, channels, host_facts()));
-  return std::make_shared<QemuMachine::State>(executor, std::move(process), std::move(ends), spec.disks);
+  return std::make_shared<QemuMachine::State>(executor, std::move(process), std::move(ends), spec);
 }
 
 }  // namespace
@@ -316,6 +324,34 @@ Task<> QemuMachine::add_forward(const PortForward& forward) {
 
 Task<> QemuMachine::remove_forward(const PortForward& forward) {
   return State::remove_forward(state_, forward);
+}
+
+Task<> QemuMachine::add_disk(const Disk& disk) {
+  return State::change(state_, state_->hotplug.add_disk(disk));
+}
+
+Task<> QemuMachine::remove_disk(std::string serial, Milliseconds limit) {
+  return State::change(state_, state_->hotplug.remove_disk(std::move(serial), limit));
+}
+
+Task<> QemuMachine::add_network_card(const NetworkCard& card) {
+  return State::change(state_, state_->hotplug.add_network_card(card));
+}
+
+Task<> QemuMachine::remove_network_card(std::string mac, Milliseconds limit) {
+  return State::change(state_, state_->hotplug.remove_network_card(std::move(mac), limit));
+}
+
+Size QemuMachine::size() const {
+  return state_->hotplug.size();
+}
+
+Task<> QemuMachine::set_cpus(unsigned count, Milliseconds limit) {
+  return State::change(state_, state_->hotplug.set_cpus(count, limit));
+}
+
+Task<> QemuMachine::set_memory(std::uint64_t bytes, Milliseconds limit) {
+  return State::change(state_, state_->hotplug.set_memory(bytes, limit));
 }
 
 std::string QemuMachine::console_tail() const {

@@ -28,6 +28,13 @@ class QemuMachine final : public Machine {
   Task<MachineStatistics> statistics() override;
   Task<> add_forward(const PortForward& forward) override;
   Task<> remove_forward(const PortForward& forward) override;
+  Task<> add_disk(const Disk& disk) override;
+  Task<> remove_disk(std::string serial, Milliseconds limit) override;
+  Task<> add_network_card(const NetworkCard& card) override;
+  Task<> remove_network_card(std::string mac, Milliseconds limit) override;
+  Size size() const override;
+  Task<> set_cpus(unsigned count, Milliseconds limit) override;
+  Task<> set_memory(std::uint64_t bytes, Milliseconds limit) override;
   std::string console_tail() const override;
 
  private:

@@ -1,7 +1,13 @@
 #include "hypervisor/qemu/qmp.hpp"
 
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
+#include <deque>
 #include <map>
 #include <optional>
 #include <utility>
@@ -12,6 +18,7 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "base/io.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
 
@@ -27,6 +34,32 @@ constexpr std::size_t kOutboxLimit = std::size_t{1} << 20;
 
 SteadyTime deadline_in(Milliseconds limit) {
   return std::chrono::steady_clock::now() + limit;
+}
+
+/// A command, and the descriptor that goes with its first byte.
+struct Outgoing {
+  std::string bytes;
+  UniqueFd descriptor;
+};
+
+/// Bytes sent; 0 when the socket is full.
+std::size_t send_some(int socket, const Outgoing& outgoing) {
+  iovec part{const_cast<char*>(outgoing.bytes.data()), outgoing.bytes.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  const int descriptor = outgoing.descriptor.get();
+  std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+  const ssize_t sent = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+  return static_cast<std::size_t>(check(sent, "send a descriptor to QEMU"));
 }
 
 Code code_from_class(std::string_view error_class) {
@@ -58,8 +91,9 @@ struct QmpClient::State {
 
   static Task<> read_loop(std::shared_ptr<State> self);
   static Task<> write_loop(std::shared_ptr<State> self);
-  static Task<json::value> execute(std::shared_ptr<State> self, std::string command, json::object arguments,
-                                   Milliseconds limit);
+  static Task<> send(State& self, Outgoing outgoing);
+  static Task<json::value> execute(std::shared_ptr<State> self, UniqueFd descriptor, std::string command,
+                                   json::object arguments, Milliseconds limit);
   static Task<> negotiate(std::shared_ptr<State> self, Milliseconds limit);
   static Task<bool> wait_closed(std::shared_ptr<State> self, Milliseconds limit);
 
@@ -67,7 +101,8 @@ struct QmpClient::State {
   EventHandler on_event;
   Event changed;   // an answer, the greeting or the end has come
   Event outgoing;  // outbox has bytes, or the end has come
-  std::string outbox;
+  std::deque<Outgoing> outbox;
+  std::size_t outbox_bytes = 0;
   std::map<std::uint64_t, Call*> calls;
   std::uint64_t next_id = 1;
   std::string version;
@@ -123,8 +158,10 @@ Task<> QmpClient::State::write_loop(std::shared_ptr<State> self) {
         co_await self->outgoing.wait();
         continue;
       }
-      const std::string bytes = std::exchange(self->outbox, {});
-      co_await self->stream.write_all(bytes);
+      Outgoing next = std::move(self->outbox.front());
+      self->outbox.pop_front();
+      self->outbox_bytes -= next.bytes.size();
+      co_await send(*self, std::move(next));
     }
   } catch (const Error& error) {
     // The reader sees the end too, after what QEMU still had to say.
@@ -132,14 +169,25 @@ Task<> QmpClient::State::write_loop(std::shared_ptr<State> self) {
   }
 }
 
-Task<json::value> QmpClient::State::execute(std::shared_ptr<State> self, std::string command,
-                                            json::object arguments, Milliseconds limit) {
+Task<> QmpClient::State::send(State& self, Outgoing outgoing) {
+  std::size_t sent = 0;
+  while (outgoing.descriptor && sent == 0) {
+    sent = send_some(self.stream.fd(), outgoing);
+    if (sent == 0) co_await self.stream.wait_writable();
+  }
+  const std::string_view rest = std::string_view(outgoing.bytes).substr(sent);
+  if (!rest.empty()) co_await self.stream.write_all(rest);
+}
+
+Task<json::value> QmpClient::State::execute(std::shared_ptr<State> self, UniqueFd descriptor,
+                                            std::string command, json::object arguments, Milliseconds limit) {
   if (self->closed) throw self->closed_error();
   const std::uint64_t id = self->next_id++;
   json::object message{{"execute", command}, {"id", id}};
   if (!arguments.empty()) message["arguments"] = std::move(arguments);
-  if (self->outbox.size() > kOutboxLimit) throw Error(Code::busy, "QEMU does not take commands any more");
-  self->outbox += json::serialize(message) + "\n";
+  if (self->outbox_bytes > kOutboxLimit) throw Error(Code::busy, "QEMU does not take commands any more");
+  self->outbox.push_back({json::serialize(message) + "\n", std::move(descriptor)});
+  self->outbox_bytes += self->outbox.back().bytes.size();
   self->outgoing.notify_all();
 
   Call call;
@@ -172,7 +220,7 @@ Task<> QmpClient::State::negotiate(std::shared_ptr<State> self, Milliseconds lim
       throw Error(Code::timeout, "QEMU did not greet within {} ms", limit.count());
     }
   }
-  co_await execute(self, "qmp_capabilities", {}, left_until(deadline));
+  co_await execute(self, UniqueFd(), "qmp_capabilities", {}, left_until(deadline));
 }
 
 Task<bool> QmpClient::State::wait_closed(std::shared_ptr<State> self, Milliseconds limit) {
@@ -202,7 +250,12 @@ Task<> QmpClient::negotiate(Milliseconds limit) {
 }
 
 Task<json::value> QmpClient::execute(std::string command, json::object arguments, Milliseconds limit) {
-  return State::execute(state_, std::move(command), std::move(arguments), limit);
+  return State::execute(state_, UniqueFd(), std::move(command), std::move(arguments), limit);
+}
+
+Task<json::value> QmpClient::execute_with(UniqueFd descriptor, std::string command, json::object arguments,
+                                          Milliseconds limit) {
+  return State::execute(state_, std::move(descriptor), std::move(command), std::move(arguments), limit);
 }
 
 Task<bool> QmpClient::wait_closed(Milliseconds limit) {

@@ -33,6 +33,9 @@ class QmpClient {
   /// `limit`.
   Task<boost::json::value> execute(std::string command, boost::json::object arguments = {},
                                    Milliseconds limit = kQmpLimit);
+  /// The same for a command that takes a descriptor: add-fd, getfd. One such command at a time.
+  Task<boost::json::value> execute_with(UniqueFd descriptor, std::string command,
+                                        boost::json::object arguments = {}, Milliseconds limit = kQmpLimit);
 
   /// Waits until the connection has ended and all that came before was handled. False past `limit`.
   Task<bool> wait_closed(Milliseconds limit);

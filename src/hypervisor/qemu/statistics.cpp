@@ -61,14 +61,14 @@ MachineStatistics parse_process_stat(std::string_view text) {
 }
 
 std::vector<DiskStatistics> parse_disk_statistics(const json::value& answer,
-                                                  const std::vector<std::string>& serials) {
+                                                  const std::map<std::string, std::string>& disks) {
   const json::array* devices = answer.if_array();
   if (devices == nullptr) throw Error(Code::corrupt, "query-blockstats did not answer with a list");
   std::vector<DiskStatistics> result;
-  for (std::size_t i = 0; i < serials.size(); ++i) {
-    const json::object* stats = find_device(*devices, disk_id(i));
-    if (stats == nullptr) throw Error(Code::corrupt, "query-blockstats does not tell of disk {}", serials[i]);
-    result.push_back({serials[i], counter(*stats, "rd_bytes"), counter(*stats, "wr_bytes"),
+  for (const auto& [serial, id] : disks) {
+    const json::object* stats = find_device(*devices, id);
+    if (stats == nullptr) throw Error(Code::corrupt, "query-blockstats does not tell of disk {}", serial);
+    result.push_back({serial, counter(*stats, "rd_bytes"), counter(*stats, "wr_bytes"),
                       counter(*stats, "rd_operations"), counter(*stats, "wr_operations"),
                       counter(*stats, "flush_operations")});
   }

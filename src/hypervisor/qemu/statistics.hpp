@@ -2,6 +2,8 @@
 
 #include <sys/types.h>
 
+#include <map>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -14,8 +16,9 @@ namespace berth::hypervisor::qemu {
 /// CPU time and memory from the text of /proc/PID/stat, proc(5). Throws Code::corrupt.
 MachineStatistics parse_process_stat(std::string_view text);
 
-/// Per disk, in the order of `serials`, from the answer to query-blockstats. Throws Code::corrupt.
+/// Per disk, from the answer to query-blockstats. `disks` has QEMU's name for each serial. Throws
+/// Code::corrupt.
 std::vector<DiskStatistics> parse_disk_statistics(const boost::json::value& answer,
-                                                  const std::vector<std::string>& serials);
+                                                  const std::map<std::string, std::string>& disks);
 
 }  // namespace berth::hypervisor::qemu

@@ -35,7 +35,7 @@ TEST(DiskStatistics, AreFoundByDevice) {
     {"device": "", "qdev": "/machine/peripheral/disk10/virtio-backend", "stats": {}},
     {"device": "", "qdev": "/machine/peripheral/disk0/virtio-backend", "node-name": "disk0-file",
      "stats": {"rd_bytes": 1, "wr_bytes": 2, "rd_operations": 3, "wr_operations": 4, "flush_operations": 5}}])");
-  const auto disks = parse_disk_statistics(answer, {"image"});
+  const auto disks = parse_disk_statistics(answer, {{"image", "disk0"}});
   ASSERT_EQ(disks.size(), 1u);
   EXPECT_EQ(disks[0].serial, "image");
   EXPECT_EQ(disks[0].bytes_read, 1u);
@@ -43,7 +43,10 @@ TEST(DiskStatistics, AreFoundByDevice) {
   EXPECT_EQ(disks[0].reads, 3u);
   EXPECT_EQ(disks[0].writes, 4u);
   EXPECT_EQ(disks[0].flushes, 5u);
-  EXPECT_EQ(code_thrown([&] { parse_disk_statistics(answer, {"image", "scratch"}); }), Code::corrupt);
+  EXPECT_EQ(code_thrown([&] {
+              parse_disk_statistics(answer, {{"image", "disk0"}, {"scratch", "disk1"}});
+            }),
+            Code::corrupt);
   EXPECT_EQ(code_thrown([&] { parse_disk_statistics(boost::json::value(1), {}); }), Code::corrupt);
 }
 

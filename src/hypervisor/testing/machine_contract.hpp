@@ -187,10 +187,136 @@ TYPED_TEST_P(MachineContract, ForwardsNeedANetwork) {
   });
 }
 
+/// What may be waited for that a guest does at once.
+inline constexpr Milliseconds kPlugLimit{20'000};
+
+TYPED_TEST_P(MachineContract, DisksComeAndGo) {
+  this->with_machine([](Machine& machine, Stream& control) -> Task<> {
+    for (int round = 0; round < 2; ++round) {
+      DiskFile file(std::uint64_t{16} << 20, false);
+      const Disk disk{file.fd(), false, "scratch"};
+      co_await machine.add_disk(disk);
+      EXPECT_EQ(co_await code_of(machine.add_disk(disk)), Code::already_exists);
+      file.close();
+      co_await control.write_all("await disk scratch\n");
+      EXPECT_EQ(co_await read_line(control), "there");
+      co_await control.write_all("write scratch\n");
+      EXPECT_EQ(co_await read_line(control), "written");
+      EXPECT_STREQ(file.read(4096, 14).c_str(), "berth was here");
+      const MachineStatistics statistics = co_await machine.statistics();
+      EXPECT_EQ(statistics.disks.size(), 1u);
+      co_await machine.remove_disk("scratch", kPlugLimit);
+      co_await control.write_all("await-gone disk scratch\n");
+      EXPECT_EQ(co_await read_line(control), "gone");
+      EXPECT_EQ(co_await code_of(machine.remove_disk("scratch", kPlugLimit)), Code::not_found);
+    }
+  });
+}
+
+TYPED_TEST_P(MachineContract, WhatAMachineStartedWithStays) {
+  DiskFile file(std::uint64_t{1} << 20, false);
+  MachineSpec spec;
+  spec.disks = {{file.fd(), false, "scratch"}};
+  spec.network_cards.push_back({NetworkCard::Backend::user, "52:54:00:12:34:56", -1});
+  this->with_machine(
+      [](Machine& machine, Stream&) -> Task<> {
+        EXPECT_EQ(co_await code_of(machine.remove_disk("scratch", kPlugLimit)), Code::wrong_state);
+        EXPECT_EQ(co_await code_of(machine.remove_network_card("52:54:00:12:34:56", kPlugLimit)),
+                  Code::wrong_state);
+        EXPECT_EQ(co_await code_of(machine.set_cpus(2, kPlugLimit)), Code::invalid_argument);
+        EXPECT_EQ(co_await code_of(machine.set_memory(std::uint64_t{1} << 30, kPlugLimit)),
+                  Code::invalid_argument);
+        const Size size = machine.size();
+        EXPECT_EQ(size.cpus, 1u);
+        EXPECT_EQ(size.memory_bytes, std::uint64_t{256} << 20);
+      },
+      spec);
+}
+
+TYPED_TEST_P(MachineContract, TakesAsManyDisksAsItHasPlaces) {
+  this->with_machine([](Machine& machine, Stream&) -> Task<> {
+    DiskFile file(std::uint64_t{1} << 20, true);
+    Disk disk{file.fd(), true, "last"};
+    EXPECT_EQ(co_await code_of(machine.add_disk(Disk())), Code::invalid_argument);
+    for (unsigned i = 0; i < kPlugPlaces; ++i) {
+      disk.serial = "disk" + std::to_string(i);
+      co_await machine.add_disk(disk);
+    }
+    disk.serial = "last";
+    EXPECT_EQ(co_await code_of(machine.add_disk(disk)), Code::capacity);
+  });
+}
+
+TYPED_TEST_P(MachineContract, NetworkCardsComeAndGo) {
+  this->with_machine([](Machine& machine, Stream& control) -> Task<> {
+    for (const auto backend : {NetworkCard::Backend::datagram, NetworkCard::Backend::stream,
+                               NetworkCard::Backend::user, NetworkCard::Backend::user}) {
+      const int type = backend == NetworkCard::Backend::stream ? SOCK_STREAM : SOCK_DGRAM;
+      auto [ours, theirs] = make_socket_pair(type);
+      NetworkCard card;
+      card.backend = backend;
+      card.mac = "52:54:00:12:34:99";
+      if (backend != NetworkCard::Backend::user) card.fd = theirs.get();
+      co_await machine.add_network_card(card);
+      theirs.reset();
+      EXPECT_EQ(co_await code_of(machine.add_network_card(card)), Code::already_exists);
+      co_await control.write_all("await card 52:54:00:12:34:99\n");
+      EXPECT_EQ(co_await read_line(control), "there");
+      co_await machine.remove_network_card(card.mac, kPlugLimit);
+      co_await control.write_all("await-gone card 52:54:00:12:34:99\n");
+      EXPECT_EQ(co_await read_line(control), "gone");
+      EXPECT_EQ(co_await code_of(machine.remove_network_card(card.mac, kPlugLimit)), Code::not_found);
+    }
+  });
+}
+
+TYPED_TEST_P(MachineContract, CpusComeAndGo) {
+  MachineSpec spec;
+  spec.most_cpus = 4;
+  this->with_machine(
+      [](Machine& machine, Stream& control) -> Task<> {
+        for (const unsigned count : {2u, 4u, 1u}) {
+          const auto refusal = co_await code_of(machine.set_cpus(count, kPlugLimit));
+          if (refusal == Code::unsupported) {
+            EXPECT_EQ(machine.size().cpus, 1u);
+            break;
+          }
+          EXPECT_EQ(refusal, std::nullopt);
+          co_await control.write_all("cpus " + std::to_string(count) + "\n");
+          EXPECT_EQ(co_await read_line(control), "done");
+          EXPECT_EQ(machine.size().cpus, count);
+        }
+        EXPECT_EQ(co_await code_of(machine.set_cpus(5, kPlugLimit)), Code::invalid_argument);
+        EXPECT_EQ(co_await code_of(machine.set_cpus(0, kPlugLimit)), Code::invalid_argument);
+      },
+      spec);
+}
+
+TYPED_TEST_P(MachineContract, MemoryComesAndGoes) {
+  constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
+  MachineSpec spec;
+  spec.most_memory_bytes = 1024 * kMiB;
+  this->with_machine(
+      [](Machine& machine, Stream& control) -> Task<> {
+        co_await control.write_all("memory 256\n");
+        EXPECT_EQ(co_await read_line(control), "done");
+        for (const std::uint64_t mebibytes : {512u, 384u, 1024u, 256u}) {
+          co_await machine.set_memory(mebibytes * kMiB, kPlugLimit);
+          co_await control.write_all("memory " + std::to_string(mebibytes) + "\n");
+          EXPECT_EQ(co_await read_line(control), "done") << mebibytes;
+          EXPECT_EQ(machine.size().memory_bytes, mebibytes * kMiB);
+        }
+        EXPECT_EQ(co_await code_of(machine.set_memory(128 * kMiB, kPlugLimit)), Code::invalid_argument);
+      },
+      spec);
+}
+
 REGISTER_TYPED_TEST_SUITE_P(MachineContract, TellsAPowerOff, TellsAPanicAndItsCause, TellsAReset,
                             QuitEndsTheMachineAndItsStreams, AWaiterOutlivesTheMachine,
                             EachPortCarriesBytesBothWays, APortIsTakenOnce, PausesAndResumes,
                             KeepsTheEndOfTheConsole, DisksHoldWhatTheGuestSyncs, ForwardsComeAndGo,
-                            ForwardsNeedANetwork);
+                            ForwardsNeedANetwork, DisksComeAndGo, WhatAMachineStartedWithStays,
+                            TakesAsManyDisksAsItHasPlaces, NetworkCardsComeAndGo, CpusComeAndGo,
+                            MemoryComesAndGoes);
 
 }  // namespace berth::hypervisor

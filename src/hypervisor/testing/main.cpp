@@ -6,6 +6,10 @@
 //   disks                       answer with "SERIAL:SECTORS:READ-ONLY ..."
 //   echo output|attach          send back the next line of that port
 //   serve PORT                  configure the network, then greet each TCP connection to PORT with "guest\n"
+//   await disk|card NAME        answer "there" once it is there; NAME is a serial or a MAC address
+//   await-gone disk|card NAME   answer "gone" once it is not
+//   cpus N                      answer "done" once N CPUs are there, all online
+//   memory MIB                  answer "done" once there are so many MiB of memory, give or take a piece
 //   write SERIAL, read SERIAL   a mark on that disk, synced; the answer is what was read
 
 #include <arpa/inet.h>
@@ -51,14 +55,14 @@ void mount_kernel_file_systems() {
   ::mount("devtmpfs", "/dev", "devtmpfs", 0, nullptr);
 }
 
-void load_modules() {
-  std::FILE* order = std::fopen("/modules/order", "re");
+void load_modules(const std::string& list) {
+  std::FILE* order = std::fopen(("/modules/" + list).c_str(), "re");
   if (order == nullptr) return;
   char line[256];
   while (std::fgets(line, sizeof line, order) != nullptr) {
     line[std::strcspn(line, "\n")] = '\0';
     const int fd = ::open((std::string("/modules/") + line).c_str(), O_RDONLY | O_CLOEXEC);
-    if (::syscall(SYS_finit_module, fd, "", 0) != 0)
+    if (::syscall(SYS_finit_module, fd, "", 0) != 0 && errno != EEXIST)
       std::printf("cannot load %s: %s\n", line, std::strerror(errno));
     ::close(fd);
   }
@@ -177,6 +181,63 @@ void serve(int control, std::uint16_t port) {
   }
 }
 
+/// What has not become true after ten seconds never will.
+bool becomes_true(bool (*condition)(const std::string&), const std::string& argument) {
+  for (int tries = 0; tries < 10'000; ++tries) {
+    if (condition(argument)) return true;
+    ::usleep(1000);
+  }
+  return false;
+}
+
+bool is_there(const std::string& what) {
+  const std::string name = what.substr(what.find(' ') + 1);
+  return what.starts_with("disk ") ? !find_device("/sys/block", "serial", name).empty()
+                                   : !find_device("/sys/class/net", "address", name).empty();
+}
+
+bool is_gone(const std::string& what) {
+  return !is_there(what);
+}
+
+bool has_cpus(const std::string& wanted) {
+  unsigned long online = 0;
+  unsigned long offline = 0;
+  for (unsigned long cpu = 0; cpu < 64; ++cpu) {
+    const std::string folder = "/sys/devices/system/cpu/cpu" + std::to_string(cpu);
+    if (::access(folder.c_str(), F_OK) != 0) continue;
+    // The first one has no such file.
+    if (read_small_file(folder + "/online") == "0") {
+      const int fd = ::open((folder + "/online").c_str(), O_WRONLY | O_CLOEXEC);
+      write_text(fd, "1");
+      ::close(fd);
+      ++offline;
+    } else {
+      ++online;
+    }
+  }
+  return offline == 0 && online == std::strtoul(wanted.c_str(), nullptr, 10);
+}
+
+bool has_memory(const std::string& wanted) {
+  constexpr long kPiece = 4;
+  long total = 0;
+  for (int block = 0; block < 512; ++block) {
+    const std::string folder = "/sys/devices/system/memory/memory" + std::to_string(block);
+    if (read_small_file(folder + "/state") == "offline") {
+      const int fd = ::open((folder + "/state").c_str(), O_WRONLY | O_CLOEXEC);
+      write_text(fd, "online_movable");
+      ::close(fd);
+    }
+  }
+  const std::string text = read_small_file("/proc/meminfo");
+  std::sscanf(text.c_str(), "MemTotal: %ld", &total);
+  // The kernel's own part and what it needs to manage the rest.
+  static const long missing = std::strtol(wanted.c_str(), nullptr, 10) - total / 1024;
+  const long lacking = std::strtol(wanted.c_str(), nullptr, 10) - total / 1024 - missing;
+  return lacking >= -kPiece && lacking <= kPiece;
+}
+
 void write_console(std::size_t count) {
   const int fd = ::open("/dev/console", O_WRONLY | O_CLOEXEC);
   write_text(fd, std::string(count, '#') + "\n");
@@ -196,6 +257,13 @@ void obey(int control, const std::string& order) {
     write_text(control, "done\n");
   }
   if (word == "disks") write_text(control, list_disks() + "\n");
+  if (word == "await") write_text(control, becomes_true(is_there, argument) ? "there\n" : "not there\n");
+  if (word == "await-gone") write_text(control, becomes_true(is_gone, argument) ? "gone\n" : "not gone\n");
+  if (word == "cpus") write_text(control, becomes_true(has_cpus, argument) ? "done\n" : "not done\n");
+  if (word == "memory") {
+    load_modules("memory");
+    write_text(control, becomes_true(has_memory, argument) ? "done\n" : "not done\n");
+  }
   if (word == "write") write_text(control, mark_disk(argument) + "\n");
   if (word == "read") write_text(control, read_disk(argument) + "\n");
   if (word == "serve")
@@ -212,7 +280,7 @@ void obey(int control, const std::string& order) {
 int main(int argc, char** argv) {
   mount_kernel_file_systems();
   std::setvbuf(stdout, nullptr, _IONBF, 0);
-  load_modules();
+  load_modules("order");
   const int control = open_port("control");
   write_text(control, "hello\n");
   for (int i = 1; i < argc; ++i) obey(control, argv[i]);

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 
 #include "base/error.hpp"
@@ -25,6 +26,9 @@ namespace {
 
 constexpr std::string_view kNameFiles[] = {"hostname", "hosts", "resolv.conf"};
 constexpr std::size_t kNameFileLimit = 1u << 20;
+constexpr std::size_t kDiskNameLimit = 64;
+/// What of a volume's file system a container sees, so that it is without lost+found (the name is VIC's).
+constexpr const char* kVolumeFolder = ".vic.vol.data";
 
 std::string state_path(std::string_view name) {
   return fmt::format("{}/{}", kStateFolder, name);
@@ -86,6 +90,59 @@ void make_volume(const std::string& place, const std::string& root, const std::s
   check(::rename(partial.c_str(), place.c_str()), "put a volume in its place");
 }
 
+/// "serial://NAME", "serial:///NAME" or "serial:NAME". Throws invalid-argument for what no disk can have.
+std::string disk_name(const config::Url& source) {
+  std::string name = !source.host.empty() ? source.host : source.path;
+  if (name.empty()) name = source.opaque;
+  if (name.starts_with('/')) name.erase(0, 1);
+  if (name.empty() || name.size() > kDiskNameLimit || name == kImageDisk || name == kScratchDisk ||
+      printable(name) != name) {
+    throw Error(Code::invalid_argument, "\"{}\" cannot be the disk of a volume", printable(name));
+  }
+  return name;
+}
+
+/// Whether nothing but what mke2fs makes is there.
+bool is_fresh(const std::string& folder) {
+  return std::all_of(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator(),
+                     [](const auto& entry) {
+                       const std::string name = entry.path().filename().string();
+                       return name == "lost+found" || name == kVolumeFolder + std::string(".partial");
+                     });
+}
+
+bool exists(const std::string& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0;
+}
+
+/// A file system that somebody has mounted, wherever that is, holds its device.
+bool is_held(const std::string& device) {
+  const UniqueFd file(::open(device.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
+  return !file && errno == EBUSY;
+}
+
+bool is_below(const std::string& path, const std::string& parent) {
+  const std::string prefix = parent.ends_with('/') ? parent : parent + "/";
+  return path.size() > prefix.size() && path.starts_with(prefix);
+}
+
+/// A text that stands somewhere for as long as this lives.
+class Note {
+ public:
+  Note(std::string& place, const std::string& text) : place_(place) { place_ = text; }
+  ~Note() { place_.clear(); }
+  Note(const Note&) = delete;
+  Note& operator=(const Note&) = delete;
+
+ private:
+  std::string& place_;
+};
+
+Error in_use(const std::string& path) {
+  return Error(Code::busy, "{} is in use in the container; end the processes that use it first", path);
+}
+
 }  // namespace
 
 Task<> ContainerRoot::assemble(Milliseconds limit) {
@@ -110,21 +167,14 @@ Task<> ContainerRoot::assemble(Milliseconds limit) {
   make_directories(work, 0755);
   mount_base("overlay", root, "overlay", MS_NODEV,
              fmt::format("lowerdir={},upperdir={},workdir={}", image, upper, work));
+  // What is mounted in it later is mounted in the containers as well: theirs is a slave of this.
+  check(::mount(nullptr, root.c_str(), nullptr, MS_SHARED, nullptr), "share the root");
   root_ = open_file(root, O_PATH | O_DIRECTORY);
   path_ = root;
 }
 
-Task<> ContainerRoot::apply_mounts(const std::map<std::string, config::MountSpec>& mounts,
-                                   Milliseconds limit) {
-  for (auto key = mount_order_.rbegin(); key != mount_order_.rend(); ++key) {
-    const auto now = mounts.find(*key);
-    const auto before = mounted_.find(*key);
-    if (now != mounts.end() && now->second == before->second.spec) continue;
-    check(::umount2(before->second.target.c_str(), MNT_DETACH), "unmount " + before->second.spec.path);
-    mounted_.erase(before);
-  }
-  std::erase_if(mount_order_, [this](const std::string& key) { return !mounted_.contains(key); });
-
+Task<> ContainerRoot::apply_mounts(std::map<std::string, config::MountSpec> mounts, Limits limits) {
+  co_await unmount_stale(mounts, limits);
   std::vector<std::pair<std::string, config::MountSpec>> missing;
   for (const auto& entry : mounts) {
     if (!mounted_.contains(entry.first)) missing.push_back(entry);
@@ -133,7 +183,7 @@ Task<> ContainerRoot::apply_mounts(const std::map<std::string, config::MountSpec
             [](const auto& a, const auto& b) { return parent_first(a.second.path, b.second.path); });
   for (const auto& [key, spec] : missing) {
     try {
-      mounted_.emplace(key, co_await mount_one(spec, limit));
+      mounted_.emplace(key, co_await mount_one(spec, limits));
     } catch (Error& error) {
       error.add_context(fmt::format("mount {}", spec.path));
       throw;
@@ -142,26 +192,101 @@ Task<> ContainerRoot::apply_mounts(const std::map<std::string, config::MountSpec
   }
 }
 
-Task<ContainerRoot::Mounted> ContainerRoot::mount_one(config::MountSpec spec, Milliseconds limit) {
+/// What is gone or changed, and for a while what is below such a place.
+Task<> ContainerRoot::unmount_stale(const std::map<std::string, config::MountSpec>& mounts, Limits limits) {
+  std::vector<std::string> changed;
+  for (const auto& [key, mounted] : mounted_) {
+    const auto now = mounts.find(key);
+    if (now == mounts.end() || now->second != mounted.spec) changed.push_back(mounted.spec.path);
+  }
+  for (const auto& [key, spec] : mounts) {
+    const auto before = mounted_.find(key);
+    if (before == mounted_.end() || before->second.spec != spec) changed.push_back(spec.path);
+  }
+  const std::vector<std::string> order(mount_order_.rbegin(), mount_order_.rend());
+  for (const std::string& key : order) {
+    const Mounted mounted = mounted_.at(key);
+    const auto now = mounts.find(key);
+    const bool stays = now != mounts.end() && now->second == mounted.spec &&
+                       std::none_of(changed.begin(), changed.end(), [&](const std::string& path) {
+                         return is_below(mounted.spec.path, path);
+                       });
+    if (stays) continue;
+    if (::umount2(mounted.target.c_str(), 0) != 0) {
+      if (errno == EBUSY) throw in_use(mounted.spec.path);
+      if (errno != EINVAL) throw errno_error("unmount " + mounted.spec.path);
+    }
+    mounted_.erase(key);
+    std::erase(mount_order_, key);
+    co_await unmount_one(mounted, limits);
+  }
+}
+
+/// Writes back and frees the disk that stood behind a mount.
+Task<> ContainerRoot::unmount_one(Mounted mounted, Limits limits) {
+  if (mounted.place.empty()) co_return;
+  const std::function<void()> work = [mounted] {
+    if (::umount2(mounted.place.c_str(), 0) != 0 && errno != EINVAL)
+      throw errno_error("unmount the disk of " + mounted.spec.path);
+    if (is_held(mounted.device)) throw in_use(mounted.spec.path);
+  };
+  co_await run_in_worker("unmounting", limits.volume, work);
+}
+
+Task<ContainerRoot::Mounted> ContainerRoot::mount_one(config::MountSpec spec, Limits limits) {
   const MountOptions options = parse_mount_options(spec.mode);
+  const std::string& scheme = spec.source.scheme;
+  Mounted mounted;
+  mounted.spec = spec;
   std::string volume;
-  if (spec.source.scheme == "scratch") {
+  if (scheme == "scratch") {
     const std::string name = spec.source.path.empty() ? spec.source.opaque : spec.source.path;
-    volume = co_await prepare_volume(name, spec.path, spec.copy_mode == config::CopyMode::fresh, limit);
-  } else if (spec.source.scheme != "tmpfs") {
-    throw Error(Code::unsupported, "this guest cannot mount from \"{}:\"", spec.source.scheme);
+    volume =
+        co_await prepare_volume(name, spec.path, spec.copy_mode == config::CopyMode::fresh, limits.volume);
+  } else if (scheme == "serial" || scheme == "label") {
+    volume = co_await prepare_disk(spec, mounted, limits);
+  } else if (scheme != "tmpfs") {
+    throw Error(Code::unsupported, "this guest cannot mount from \"{}:\"", scheme);
   }
   const UniqueFd target = make_in_root(root_.get(), spec.path);
   std::array<char, 4096> real;
   const ssize_t n =
       check(::readlink(descriptor_path(target.get()).c_str(), real.data(), real.size()), "readlink");
-  Mounted mounted{spec, std::string(real.data(), static_cast<std::size_t>(n))};
+  mounted.target = std::string(real.data(), static_cast<std::size_t>(n));
   if (volume.empty()) {
     mount_file_system("tmpfs", mounted.target, "tmpfs", options.flags | MS_NODEV, options.data.c_str());
   } else {
     bind_mount(volume, mounted.target, options.flags | MS_NODEV);
   }
   co_return mounted;
+}
+
+/// Awaits the disk, mounts it where only the tether looks, and gives the folder that the container sees.
+Task<std::string> ContainerRoot::prepare_disk(config::MountSpec spec, Mounted& mounted, Limits limits) {
+  const std::string name = disk_name(spec.source);
+  {
+    const Note awaited(awaited_, spec.path);
+    if (spec.source.scheme == "serial") {
+      mounted.device = co_await devices_.disk(name, limits.device);
+    } else {
+      mounted.device = co_await devices_.labelled_disk(name, limits.device);
+    }
+  }
+  const bool read_only = is_read_only(mounted.device);
+  mounted.place = state_path("disks") + mounted.device.substr(mounted.device.rfind('/'));
+  const std::string place = mounted.place;
+  const std::string folder = fmt::format("{}/{}", place, kVolumeFolder);
+  const bool copy = spec.copy_mode == config::CopyMode::fresh;
+  const std::function<void()> work = [place, folder, copy, read_only, device = mounted.device, root = path_,
+                                      destination = spec.path] {
+    // Of an earlier attempt that was given up.
+    ::umount2(place.c_str(), MNT_DETACH);
+    make_directories(place, 0755);
+    mount_file_system(device, place, "ext4", MS_NOATIME | MS_NODEV | (read_only ? MS_RDONLY : 0));
+    if (!read_only && !exists(folder) && is_fresh(place)) make_volume(folder, root, destination, copy);
+  };
+  co_await run_in_worker("preparing the volume", limits.volume, work);
+  co_return exists(folder) ? folder : place;
 }
 
 Task<std::string> ContainerRoot::prepare_volume(std::string name, std::string destination, bool copy,
@@ -219,7 +344,10 @@ void ContainerRoot::bind_name_file(const std::string& name) {
 
 void ContainerRoot::unmount() {
   for (auto key = mount_order_.rbegin(); key != mount_order_.rend(); ++key) {
-    check(::umount2(mounted_.at(*key).target.c_str(), 0), "unmount " + mounted_.at(*key).spec.path);
+    const Mounted& mounted = mounted_.at(*key);
+    check(::umount2(mounted.target.c_str(), 0), "unmount " + mounted.spec.path);
+    if (!mounted.place.empty())
+      check(::umount2(mounted.place.c_str(), 0), "unmount the disk of " + mounted.spec.path);
     mounted_.erase(*key);
     mount_order_.erase(std::prev(key.base()));
   }

@@ -27,10 +27,17 @@ class ContainerRoot {
   /// Mounts image and scratch, once. Throws not-found when a disk has not come within `limit`.
   Task<> assemble(Milliseconds limit);
 
-  /// Mounts what is new, parents first, and unmounts what is gone. Sources are `tmpfs:` (the mode string is
-  /// mount options such as "size=64m,mode=1777,noexec") and `scratch:///NAME`, a folder of the scratch disk
-  /// that is made on first use, with the image's content where the copy mode asks for it.
-  Task<> apply_mounts(const std::map<std::string, config::MountSpec>& mounts, Milliseconds limit);
+  struct Limits {
+    Milliseconds device;  ///< for a disk to appear
+    Milliseconds volume;  ///< for a volume to be filled, or written back
+  };
+  /// Mounts what is new, parents first, and unmounts what is gone; containers that run see both. Sources are
+  /// `tmpfs:` (the mode string is mount options such as "size=64m,mode=1777,noexec"), `scratch:///NAME`, a
+  /// folder of the scratch disk that is made on first use, and an ext4 file system on a disk of its own,
+  /// `serial://SERIAL` or `label://LABEL`. A volume that is empty gets the image's content where the copy
+  /// mode asks for it. May be cancelled where it waits, and begun anew with other mounts. Throws, naming the
+  /// mount: not-found when a disk does not come, busy when one that is gone is in use.
+  Task<> apply_mounts(std::map<std::string, config::MountSpec> mounts, Limits limits);
 
   /// Brings our part of hosts, hostname and resolv.conf up to date, where it differs; binds the files over
   /// the container's the first time. What the image and the container have written into them stays.
@@ -39,6 +46,9 @@ class ContainerRoot {
   /// Unmounts everything, last first. Throws when something is still in use.
   void unmount();
 
+  /// The path of the mount whose disk is awaited; empty when none is.
+  const std::string& awaited() const { return awaited_; }
+
   /// The mount point; empty before assemble().
   const std::string& path() const { return path_; }
 
@@ -46,9 +56,14 @@ class ContainerRoot {
   struct Mounted {
     config::MountSpec spec;
     std::string target;  // where it was found in the root
+    std::string device;  // of a disk of its own
+    std::string place;   // where that is mounted for the tether
   };
-  Task<Mounted> mount_one(config::MountSpec spec, Milliseconds limit);
+  Task<> unmount_stale(const std::map<std::string, config::MountSpec>& mounts, Limits limits);
+  Task<> unmount_one(Mounted mounted, Limits limits);
+  Task<Mounted> mount_one(config::MountSpec spec, Limits limits);
   Task<std::string> prepare_volume(std::string name, std::string destination, bool copy, Milliseconds limit);
+  Task<std::string> prepare_disk(config::MountSpec spec, Mounted& mounted, Limits limits);
   void bind_name_file(const std::string& name);
 
   Devices& devices_;
@@ -57,6 +72,7 @@ class ContainerRoot {
   std::vector<std::string> base_mounts_;
   std::map<std::string, Mounted> mounted_;
   std::vector<std::string> mount_order_;
+  std::string awaited_;
   std::optional<NameSettings> names_;
 };
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <filesystem>
 #include <memory>
 
@@ -36,11 +37,40 @@ UniqueFd open_uevents() {
   return socket;
 }
 
-/// What they say is looked up in /sys; a lost one does no harm.
-void discard_events(int socket) {
-  std::array<char, 8192> buffer;
-  while (::recv(socket, buffer.data(), buffer.size(), 0) > 0 || errno == ENOBUFS) {
+/// One event of the kernel itself; nothing for anybody else's. Whether there was one at all.
+bool receive_event(int socket, std::array<char, kUeventLimit>& buffer, std::optional<Uevent>& event,
+                   bool& lost) {
+  sockaddr_nl sender{};
+  socklen_t size = sizeof sender;
+  const ssize_t n = ::recvfrom(socket, buffer.data(), buffer.size(), MSG_DONTWAIT,
+                               reinterpret_cast<sockaddr*>(&sender), &size);
+  event.reset();
+  if (n < 0 && errno == ENOBUFS) lost = true;
+  if (n < 0) return errno == ENOBUFS || errno == EINTR;
+  if (sender.nl_pid == 0) event = parse_uevent({buffer.data(), static_cast<std::size_t>(n)});
+  return true;
+}
+
+/// The label of an ext2, ext3 or ext4 file system (fs/ext4/ext4.h, struct ext4_super_block).
+std::string label_of(const std::string& device) {
+  constexpr off_t kSuperBlock = 1024;
+  constexpr std::size_t kMagic = 0x38, kLabel = 0x78, kLabelSize = 16;
+  const UniqueFd file(::open(device.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  std::array<char, 1024> block{};
+  const ssize_t n = file ? ::pread(file.get(), block.data(), block.size(), kSuperBlock) : -1;
+  if (n != static_cast<ssize_t>(block.size())) return {};
+  if (block[kMagic] != '\x53' || block[kMagic + 1] != '\xef') return {};
+  const std::string_view label(block.data() + kLabel, kLabelSize);
+  return std::string(label.substr(0, label.find('\0')));
+}
+
+std::optional<std::string> find_labelled(const std::string& label) {
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator("/sys/block", failure)) {
+    const std::string name = entry.path().filename().string();
+    if (label_of("/dev/" + name) == label) return name;
   }
+  return std::nullopt;
 }
 
 /// The entry of a class folder whose attribute has the value.
@@ -78,7 +108,46 @@ std::optional<std::string> find_interface_at(const std::string& pci_address) {
 
 }  // namespace
 
-Devices::Devices(const asio::any_io_executor& executor) : uevents_(executor, open_uevents()) {}
+struct Devices::State {
+  explicit State(const asio::any_io_executor& executor)
+      : uevents(executor, open_uevents()), changed(executor) {}
+
+  Stream uevents;
+  Event changed;  ///< something was told, or may have been
+  std::function<void(const Uevent&)> on_event;
+  std::function<void()> on_lost;
+};
+
+Devices::Devices(const asio::any_io_executor& executor) : state_(std::make_shared<State>(executor)) {
+  spawn_detached(executor, "uevents", listen(state_));
+}
+
+Devices::~Devices() {
+  state_->on_event = nullptr;
+  state_->on_lost = nullptr;
+  state_->uevents.close();
+}
+
+void Devices::watch(std::function<void(const Uevent&)> on_event, std::function<void()> on_lost) {
+  state_->on_event = std::move(on_event);
+  state_->on_lost = std::move(on_lost);
+}
+
+/// Whoever waits looks into /sys when something was told, so a lost event does no harm to them.
+Task<> Devices::listen(std::shared_ptr<State> state) {
+  constexpr int kAtOnce = 64;
+  std::array<char, kUeventLimit> buffer;
+  std::optional<Uevent> event;
+  while (state->uevents.is_open()) {
+    co_await state->uevents.wait_readable();
+    bool lost = false;
+    for (int i = 0; i < kAtOnce && receive_event(state->uevents.fd(), buffer, event, lost); ++i) {
+      if (event && state->on_event) state->on_event(*event);
+    }
+    if (lost && state->on_lost) state->on_lost();
+    state->changed.notify_all();
+  }
+}
 
 Task<std::string> Devices::port(std::string name, Milliseconds limit) {
   const auto search = [name] { return find_entry("/sys/class/virtio-ports", "name", name); };
@@ -90,6 +159,11 @@ Task<std::string> Devices::disk(std::string serial, Milliseconds limit) {
   co_return "/dev/" + co_await wait_for(search, fmt::format("disk \"{}\"", serial), limit);
 }
 
+Task<std::string> Devices::labelled_disk(std::string label, Milliseconds limit) {
+  const auto search = [label] { return find_labelled(label); };
+  co_return "/dev/" + co_await wait_for(search, fmt::format("disk labelled \"{}\"", label), limit);
+}
+
 Task<std::string> Devices::interface(std::string card, Milliseconds limit) {
   const auto search = [card] {
     return is_mac_address(card) ? find_entry("/sys/class/net", "address", card) : find_interface_at(card);
@@ -98,18 +172,17 @@ Task<std::string> Devices::interface(std::string card, Milliseconds limit) {
 }
 
 Task<std::string> Devices::wait_for(Search search, std::string what, Milliseconds limit) {
+  const auto state = state_;
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (true) {
-    discard_events(uevents_.fd());
     if (auto found = search()) co_return *found;
-    const Milliseconds left = left_until(deadline);
-    if (left == Milliseconds(0)) throw Error(Code::not_found, "the machine has no {}", what);
-    try {
-      co_await with_deadline(left, what, uevents_.wait_readable());
-    } catch (const Error& error) {
-      if (error.code() != Code::timeout) throw;
-    }
+    if (left_until(deadline) == Milliseconds(0)) throw Error(Code::not_found, "the machine has no {}", what);
+    co_await state->changed.wait_until(deadline);
   }
+}
+
+bool is_read_only(const std::string& device) {
+  return trim(read_file("/sys/block/" + device.substr(device.rfind('/') + 1) + "/ro", 16)) == "1";
 }
 
 Task<> wait_host_end(const asio::any_io_executor& executor, int port) {

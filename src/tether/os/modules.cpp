@@ -45,7 +45,7 @@ void Modules::load(const std::string& list) {
   const std::string done = list + ".done";
   if (folder_ && ::faccessat(folder_.get(), done.c_str(), F_OK, 0) == 0) return;
   const UniqueFd order(folder_ ? ::openat(folder_.get(), list.c_str(), O_RDONLY | O_CLOEXEC) : -1);
-  if (!order) throw Error(Code::unsupported, "this guest's kernel has no modules for a {}", list);
+  if (!order) throw Error(Code::unsupported, "this guest's kernel lacks the modules for the {}", list);
   for (const std::string& name : split(read_all(order.get(), kModuleListLimit), '\n')) {
     if (name.empty()) continue;
     // A file that is gone was loaded when this was tried before.

@@ -25,5 +25,7 @@ class Modules {
 
 /// What a firewall needs.
 inline constexpr const char* kFirewallModules = "firewall";
+/// What memory needs that comes while the machine runs.
+inline constexpr const char* kMemoryModules = "memory";
 
 }  // namespace berth::tether::os

@@ -36,6 +36,22 @@ UniqueFd make_child(int root, const std::string& parent, const std::string& name
       check(::openat(folder.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC), "open " + name));
 }
 
+/// Those that are not given are taken away.
+mount_attr attributes_of(unsigned long flags) {
+  mount_attr attributes{};
+  attributes.attr_clr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  if ((flags & MS_RDONLY) != 0) attributes.attr_set |= MOUNT_ATTR_RDONLY;
+  if ((flags & MS_NOSUID) != 0) attributes.attr_set |= MOUNT_ATTR_NOSUID;
+  if ((flags & MS_NODEV) != 0) attributes.attr_set |= MOUNT_ATTR_NODEV;
+  if ((flags & MS_NOEXEC) != 0) attributes.attr_set |= MOUNT_ATTR_NOEXEC;
+  if ((flags & MS_NODIRATIME) != 0) attributes.attr_set |= MOUNT_ATTR_NODIRATIME;
+  if ((flags & MS_NOATIME) != 0) {
+    attributes.attr_clr |= MOUNT_ATTR__ATIME;
+    attributes.attr_set |= MOUNT_ATTR_NOATIME;
+  }
+  return attributes;
+}
+
 }  // namespace
 
 void mount_file_system(const std::string& source, const std::string& target, const std::string& type,
@@ -45,13 +61,17 @@ void mount_file_system(const std::string& source, const std::string& target, con
 }
 
 void bind_mount(const std::string& source, const std::string& target, unsigned long flags) {
-  if (::mount(source.c_str(), target.c_str(), nullptr, MS_BIND, nullptr) != 0) {
-    throw errno_error(fmt::format("bind {} on {}", source, target));
+  const std::string what = fmt::format("bind {} on {}", source, target);
+  const UniqueFd tree(
+      check(::open_tree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), what));
+  // Before it is in its place: flags that are changed later do not reach its copies in the containers.
+  if (flags != 0) {
+    mount_attr attributes = attributes_of(flags);
+    check(::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes), what);
   }
-  if (flags == 0) return;
-  if (::mount(nullptr, target.c_str(), nullptr, MS_BIND | MS_REMOUNT | flags, nullptr) != 0) {
-    throw errno_error(fmt::format("set the flags of the mount on {}", target));
-  }
+  check(
+      ::move_mount(tree.get(), "", AT_FDCWD, target.c_str(), MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS),
+      what);
 }
 
 std::string descriptor_path(int fd) {

@@ -119,7 +119,8 @@ void protect(const char* path) {
 }  // namespace
 
 void enter_container_root(const std::string& root, const ContainerSettings& settings) {
-  check(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "make the mounts private");
+  // Nothing goes back, but volumes that come and go later in the root are seen.
+  check(::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr), "keep the mounts to the container");
   check(::chdir(root.c_str()), "enter the container's root");
   // The old root ends up on top of the new one and goes from there.
   check(::syscall(SYS_pivot_root, ".", "."), "change to the container's root");

@@ -1,0 +1,497 @@
+#include "hypervisor/qemu/hotplug.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/error.hpp"
+#include "base/io.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "hypervisor/qemu/arguments.hpp"
+
+namespace berth::hypervisor::qemu {
+namespace json = boost::json;
+namespace {
+
+constexpr std::string_view kMemoryId = "plug-memory";
+constexpr std::string_view kMemoryPath = "/machine/peripheral/plug-memory";
+/// Behind the places of disks and cards.
+constexpr unsigned kMemoryPlace = kPlugPlaces + 1;
+/// What the guest may delete unasked is kept until the next order.
+constexpr std::size_t kMostDeleted = 256;
+
+/// For what comes without an event, or before somebody waits for it.
+constexpr Milliseconds kLookAgain{200};
+
+using Clock = std::chrono::steady_clock;
+
+Milliseconds left_until(Clock::time_point deadline) {
+  return std::max(std::chrono::ceil<Milliseconds>(deadline - Clock::now()), Milliseconds(0));
+}
+
+std::string text_of(const json::object& object, std::string_view name) {
+  const json::value* value = object.if_contains(name);
+  const json::string* text = value != nullptr ? value->if_string() : nullptr;
+  return text != nullptr ? std::string(*text) : std::string();
+}
+
+json::object place_on_bus(std::string_view driver, std::string_view id, unsigned place) {
+  return {{"driver", driver},
+          {"id", id},
+          {"bus", kPlugBus},
+          {"addr", fmt::format("{:#x}", place)},
+          {"disable-legacy", "on"}};
+}
+
+json::object block_node(const Disk& disk, const std::string& id, std::int64_t set) {
+  json::object node{
+      {"driver", "file"}, {"node-name", id + "-file"}, {"filename", fmt::format("/dev/fdset/{}", set)}};
+  // As in the command line, see arguments.cpp.
+  if (disk.read_only) {
+    node["read-only"] = true;
+    node["locking"] = "off";
+  } else {
+    node["discard"] = "unmap";
+  }
+  return node;
+}
+
+json::object disk_device(const Disk& disk, const std::string& id, unsigned place) {
+  json::object device = place_on_bus("virtio-blk-pci", id, place);
+  device["drive"] = id + "-file";
+  device["serial"] = disk.serial;
+  if (!disk.read_only) {
+    device["discard"] = true;
+    device["werror"] = "report";
+    device["rerror"] = "report";
+  }
+  return device;
+}
+
+json::object card_backend(const NetworkCard& card, const std::string& id) {
+  switch (card.backend) {
+    case NetworkCard::Backend::stream:
+      return {{"type", "socket"}, {"id", id}, {"fd", id}};
+    case NetworkCard::Backend::datagram:
+      return {{"type", "dgram"}, {"id", id}, {"local", json::object{{"type", "fd"}, {"str", id}}}};
+    case NetworkCard::Backend::tap:
+      return {{"type", "tap"}, {"id", id}, {"fd", id}};
+    case NetworkCard::Backend::user:
+      break;
+  }
+  return {{"type", "user"},
+          {"id", id},
+          {"ipv6", false},
+          {"net", fmt::format("10.0.2.0/{}", UserNetwork::prefix_length)},
+          {"host", UserNetwork::gateway},
+          {"dns", UserNetwork::resolver},
+          {"dhcpstart", UserNetwork::guest}};
+}
+
+json::object one(std::string_view name, const std::string& value) {
+  return {{name, value}};
+}
+
+/// Its pages come into being when the guest uses them.
+json::object memory_backend(const std::string& id, std::uint64_t size) {
+  return {{"qom-type", "memory-backend-ram"}, {"id", id}, {"size", size}, {"reserve", false}};
+}
+
+json::object memory_property(std::string_view name) {
+  return {{"path", kMemoryPath}, {"property", name}};
+}
+
+}  // namespace
+
+void check_access(const Disk& disk) {
+  const int flags = check(::fcntl(disk.fd, F_GETFL), "disk " + disk.serial);
+  if ((flags & O_ACCMODE) == (disk.read_only ? O_RDONLY : O_RDWR)) return;
+  throw Error(Code::invalid_argument, "disk {} is not open for {}", disk.serial,
+              disk.read_only ? "reading alone" : "reading and writing");
+}
+
+/// The right to change the machine; given back at its end.
+class Hotplug::Turn {
+ public:
+  explicit Turn(Hotplug& owner) : owner_(owner) { owner_.busy_ = true; }
+  ~Turn() {
+    owner_.busy_ = false;
+    owner_.changed_.notify_all();
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  Hotplug& owner_;
+};
+
+Hotplug::Hotplug(const asio::any_io_executor& executor, QmpClient& qmp, const MachineSpec& spec)
+    : qmp_(qmp),
+      most_cpus_(std::max(spec.cpus, spec.most_cpus)),
+      first_memory_(round_up_memory(spec.memory_bytes)),
+      reserved_memory_(reserved_memory(spec)),
+      emulated_(spec.accelerator == Accelerator::tcg),
+      size_{spec.cpus, first_memory_},
+      changed_(executor) {
+  for (std::size_t i = 0; i < spec.disks.size(); ++i) disks_.emplace(spec.disks[i].serial, disk_id(i));
+  for (const NetworkCard& card : spec.network_cards) {
+    const bool is_user = card.backend == NetworkCard::Backend::user;
+    cards_.emplace(lower_mac(card.mac), is_user ? kUserNetworkId : std::string_view());
+  }
+}
+
+void Hotplug::note(const QmpEvent& event) {
+  std::set<std::string>* names = nullptr;
+  if (event.name == "DEVICE_DELETED") names = &deleted_;
+  if (event.name == "DEVICE_UNPLUG_GUEST_ERROR") names = &refused_;
+  if (names != nullptr) {
+    if (names->size() > kMostDeleted) names->clear();
+    for (const char* name : {"device", "path"}) {
+      if (const std::string text = text_of(event.data, name); !text.empty()) names->insert(text);
+    }
+  }
+  const bool tells_more = event.name == "MEMORY_DEVICE_SIZE_CHANGE" || event.name == "ACPI_DEVICE_OST";
+  if (names != nullptr || tells_more) changed_.notify_all();
+}
+
+Task<> Hotplug::wait_turn() {
+  while (busy_) co_await changed_.wait();
+}
+
+Task<json::value> Hotplug::execute(std::string command, json::object arguments) {
+  return qmp_.execute(std::move(command), std::move(arguments));
+}
+
+/// For what takes back a step: that it fails changes nothing for the caller.
+Task<> Hotplug::try_execute(std::string command, json::object arguments) {
+  try {
+    co_await qmp_.execute(command, std::move(arguments));
+  } catch (const Error& error) {
+    log::warning("{}: {}", command, error.what());
+  }
+}
+
+unsigned Hotplug::free_place() const {
+  std::set<unsigned> used;
+  for (const auto& [id, plugged] : plugged_) used.insert(plugged.place);
+  for (unsigned place = 1; place <= kPlugPlaces; ++place) {
+    if (!used.contains(place)) return place;
+  }
+  throw Error(Code::capacity, "a machine takes at most {} disks and network cards while it runs",
+              kPlugPlaces);
+}
+
+std::map<std::string, std::string> Hotplug::disks() const {
+  Taken present = disks_;
+  std::erase_if(present, [this](const auto& disk) { return deleted_.contains(disk.second); });
+  return present;
+}
+
+Task<> Hotplug::add_disk(Disk disk) {
+  check_disk(disk);
+  check_access(disk);
+  co_await wait_turn();
+  const Turn turn(*this);
+  co_await sweep();
+  if (disks_.contains(disk.serial))
+    throw Error(Code::already_exists, "the machine has a disk {} already", disk.serial);
+  const std::string id = fmt::format("plug{}", next_number_++);
+  Plugged plugged;
+  plugged.key = disk.serial;
+  plugged.place = free_place();
+  plugged.is_disk = true;
+  std::exception_ptr failure;
+  try {
+    co_await plug_disk(id, disk, plugged);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    co_await clean_up(id, plugged);
+    std::rethrow_exception(failure);
+  }
+  disks_.emplace(disk.serial, id);
+  plugged_.emplace(id, plugged);
+}
+
+Task<> Hotplug::plug_disk(std::string id, Disk disk, Plugged& plugged) {
+  UniqueFd file = duplicate(disk.fd);
+  const json::value answer = co_await qmp_.execute_with(std::move(file), "add-fd");
+  const json::object* fields = answer.if_object();
+  const json::value* set = fields != nullptr ? fields->if_contains("fdset-id") : nullptr;
+  if (set == nullptr || !set->is_int64()) throw Error(Code::corrupt, "QEMU did not say where a file went");
+  plugged.descriptor_set = set->get_int64();
+  json::object node = block_node(disk, id, plugged.descriptor_set);
+  co_await execute("blockdev-add", std::move(node));
+  json::object device = disk_device(disk, id, plugged.place);
+  co_await execute("device_add", std::move(device));
+}
+
+Task<> Hotplug::add_network_card(NetworkCard card) {
+  check_network_card(card);
+  co_await wait_turn();
+  const Turn turn(*this);
+  co_await sweep();
+  const std::string mac = lower_mac(card.mac);
+  if (cards_.contains(mac))
+    throw Error(Code::already_exists, "the machine has a network card {} already", mac);
+  const bool is_user = card.backend == NetworkCard::Backend::user;
+  const std::string id = is_user ? std::string(kUserNetworkId) : fmt::format("plug{}", next_number_++);
+  const auto has_this_name = [&](const auto& other) { return other.second == id; };
+  if (std::any_of(cards_.begin(), cards_.end(), has_this_name))
+    throw Error(Code::already_exists, "a machine has one card for user networking");
+  Plugged plugged;
+  plugged.key = mac;
+  plugged.place = free_place();
+  co_await plug_card(id, card, plugged);
+  cards_.emplace(mac, id);
+  plugged_.emplace(id, plugged);
+}
+
+Task<> Hotplug::plug_card(std::string id, NetworkCard card, Plugged& plugged) {
+  if (card.backend != NetworkCard::Backend::user) {
+    UniqueFd descriptor = duplicate(card.fd);
+    json::object name = one("fdname", id);
+    co_await qmp_.execute_with(std::move(descriptor), "getfd", std::move(name));
+  }
+  const char* undo = "closefd";
+  json::object undo_arguments = one("fdname", id);
+  std::exception_ptr failure;
+  try {
+    json::object backend = card_backend(card, id);
+    co_await execute("netdev_add", std::move(backend));
+    undo = "netdev_del";
+    undo_arguments = one("id", id);
+    json::object device = place_on_bus("virtio-net-pci", id, plugged.place);
+    device["netdev"] = id;
+    device["mac"] = plugged.key;
+    device["romfile"] = "";
+    co_await execute("device_add", std::move(device));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  co_await try_execute(undo, std::move(undo_arguments));
+  std::rethrow_exception(failure);
+}
+
+Task<> Hotplug::remove_disk(std::string serial, Milliseconds limit) {
+  const std::string what = "disk " + serial;
+  co_await remove(disks_, std::move(serial), what, limit);
+}
+
+Task<> Hotplug::remove_network_card(std::string mac, Milliseconds limit) {
+  const std::string what = "network card " + mac;
+  std::string key = lower_mac(mac);
+  co_await remove(cards_, std::move(key), what, limit);
+}
+
+Task<> Hotplug::remove(Taken& taken, std::string key, std::string what, Milliseconds limit) {
+  co_await wait_turn();
+  const Turn turn(*this);
+  const auto known = taken.find(key);
+  if (known == taken.end()) throw Error(Code::not_found, "the machine has no {}", what);
+  const std::string id = known->second;
+  const auto plugged = plugged_.find(id);
+  if (plugged == plugged_.end()) {
+    throw Error(Code::wrong_state, "the {} was there when the machine started, and stays until it ends",
+                what);
+  }
+  if (!deleted_.contains(id)) {
+    refused_.erase(id);
+    json::object arguments = one("id", id);
+    // Once is enough for QEMU, which then refuses.
+    if (plugged->second.leaving)
+      co_await try_execute("device_del", std::move(arguments));
+    else
+      co_await execute("device_del", std::move(arguments));
+    plugged->second.leaving = true;
+    co_await wait_deleted(id, what, limit);
+  }
+  co_await sweep();
+}
+
+Task<> Hotplug::wait_deleted(std::string id, std::string what, Milliseconds limit) {
+  const auto deadline = Clock::now() + limit;
+  while (!deleted_.contains(id)) {
+    if (refused_.contains(id)) throw Error(Code::busy, "the guest does not let go of the {}", what);
+    const Milliseconds left = left_until(deadline);
+    if (left == Milliseconds(0))
+      throw Error(Code::timeout, "the guest did not let go of the {} within {} ms", what, limit.count());
+    co_await changed_.wait_for(left);
+  }
+}
+
+/// Takes back what stands behind devices that are gone, be it that the guest let go of them by itself.
+Task<> Hotplug::sweep() {
+  std::vector<std::string> gone;
+  for (const auto& [id, plugged] : plugged_) {
+    if (deleted_.contains(id)) gone.push_back(id);
+  }
+  for (const std::string& id : gone) {
+    const Plugged plugged = plugged_.at(id);
+    forget(id);
+    co_await clean_up(id, plugged);
+  }
+}
+
+void Hotplug::forget(const std::string& id) {
+  const auto found = plugged_.find(id);
+  if (found == plugged_.end()) return;
+  (found->second.is_disk ? disks_ : cards_).erase(found->second.key);
+  plugged_.erase(found);
+  deleted_.erase(id);
+  refused_.erase(id);
+}
+
+Task<> Hotplug::clean_up(std::string id, Plugged plugged) {
+  if (!plugged.is_disk) {
+    json::object backend = one("id", id);
+    co_await try_execute("netdev_del", std::move(backend));
+    co_return;
+  }
+  if (plugged.descriptor_set < 0) co_return;
+  json::object node = one("node-name", id + "-file");
+  co_await try_execute("blockdev-del", std::move(node));
+  json::object set;
+  set["fdset-id"] = plugged.descriptor_set;
+  co_await try_execute("remove-fd", std::move(set));
+}
+
+/// All that can be, the first first.
+Task<std::vector<Hotplug::Cpu>> Hotplug::query_cpus() {
+  const json::value answer = co_await execute("query-hotpluggable-cpus");
+  const json::array* list = answer.if_array();
+  if (list == nullptr) throw Error(Code::corrupt, "query-hotpluggable-cpus did not answer with a list");
+  std::vector<Cpu> cpus;
+  for (const json::value& one : *list) {
+    const json::object* fields = one.if_object();
+    const json::value* props = fields != nullptr ? fields->if_contains("props") : nullptr;
+    if (props == nullptr || !props->is_object()) throw Error(Code::corrupt, "a CPU has no place");
+    cpus.push_back({text_of(*fields, "qom-path"), text_of(*fields, "type"), props->get_object()});
+  }
+  // QEMU has the last one in front.
+  std::reverse(cpus.begin(), cpus.end());
+  co_return cpus;
+}
+
+Task<> Hotplug::set_cpus(unsigned count, Milliseconds limit) {
+  co_await wait_turn();
+  const Turn turn(*this);
+  if (count < 1 || count > most_cpus_)
+    throw Error(Code::invalid_argument, "{} CPUs: this machine can have 1 to {} until it is started anew",
+                count, most_cpus_);
+  if (count == size_.cpus) co_return;
+  // QEMU 7.2 ends with an assertion when one comes while its buffer for code is full, and with a double free
+  // after one has gone.
+  if (emulated_) {
+    throw Error(Code::unsupported,
+                "a machine under software emulation keeps its {} CPUs until it is started anew", size_.cpus);
+  }
+  const auto deadline = Clock::now() + limit;
+  const std::vector<Cpu> cpus = co_await query_cpus();
+  const auto is_there = [](const Cpu& cpu) { return !cpu.path.empty(); };
+  size_.cpus = static_cast<unsigned>(std::count_if(cpus.begin(), cpus.end(), is_there));
+  for (std::size_t i = 0; i < cpus.size() && size_.cpus < count; ++i) {
+    if (is_there(cpus[i])) continue;
+    json::object device = cpus[i].place;
+    device["driver"] = cpus[i].type;
+    device["id"] = fmt::format("cpu{}", next_number_++);
+    co_await execute("device_add", std::move(device));
+    ++size_.cpus;
+  }
+  for (std::size_t i = cpus.size(); i-- > 0 && size_.cpus > count;) {
+    if (is_there(cpus[i])) co_await remove_cpu(i, cpus[i].path, limit, deadline);
+  }
+}
+
+/// QEMU does not tell of every CPU's end, so it is asked.
+Task<> Hotplug::remove_cpu(std::size_t index, std::string path, Milliseconds limit,
+                           std::chrono::steady_clock::time_point deadline) {
+  refused_.erase(path);
+  json::object device = one("id", path);
+  co_await execute("device_del", std::move(device));
+  while (true) {
+    const std::vector<Cpu> cpus = co_await query_cpus();
+    if (index >= cpus.size() || cpus[index].path.empty()) break;
+    if (refused_.contains(path)) throw Error(Code::busy, "the guest does not let go of CPU {}", index);
+    const Milliseconds left = left_until(deadline);
+    if (left == Milliseconds(0))
+      throw Error(Code::timeout, "the guest did not let go of CPU {} within {} ms", index, limit.count());
+    co_await changed_.wait_for(std::min(left, kLookAgain));
+  }
+  --size_.cpus;
+}
+
+/// Unlike DIMMs, virtio-mem can be given and taken in small pieces wherever the guest has them free.
+Task<> Hotplug::add_memory_device() {
+  const std::string backend = std::string(kMemoryId) + "-backend";
+  json::object object = memory_backend(backend, reserved_memory_);
+  co_await execute("object-add", std::move(object));
+  json::object device = place_on_bus("virtio-mem-pci", kMemoryId, kMemoryPlace);
+  device.erase("disable-legacy");
+  device["memdev"] = backend;
+  device["requested-size"] = 0;
+  std::exception_ptr failure;
+  try {
+    co_await execute("device_add", std::move(device));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    json::object undo = one("id", backend);
+    co_await try_execute("object-del", std::move(undo));
+    std::rethrow_exception(failure);
+  }
+  has_memory_device_ = true;
+}
+
+Task<std::uint64_t> Hotplug::plugged_memory() {
+  json::object property = memory_property("size");
+  const json::value answer = co_await execute("qom-get", std::move(property));
+  boost::system::error_code unfit;
+  const auto bytes = answer.to_number<std::uint64_t>(unfit);
+  if (unfit) throw Error(Code::corrupt, "QEMU did not say how much memory the guest has taken");
+  co_return bytes;
+}
+
+Task<> Hotplug::request_memory(std::uint64_t bytes) {
+  json::object property = memory_property("requested-size");
+  property["value"] = bytes;
+  co_await execute("qom-set", std::move(property));
+}
+
+Task<> Hotplug::set_memory(std::uint64_t bytes, Milliseconds limit) {
+  co_await wait_turn();
+  const Turn turn(*this);
+  if (bytes < first_memory_ || bytes > first_memory_ + reserved_memory_)
+    throw Error(Code::invalid_argument,
+                "{} of memory: this machine can have {} to {} until it is started anew",
+                format_binary_size(bytes), format_binary_size(first_memory_),
+                format_binary_size(first_memory_ + reserved_memory_));
+  const std::uint64_t more = (bytes - first_memory_ + kMemoryPiece - 1) / kMemoryPiece * kMemoryPiece;
+  if (!has_memory_device_ && more == 0) co_return;
+  if (!has_memory_device_) co_await add_memory_device();
+  co_await request_memory(more);
+  const auto deadline = Clock::now() + limit;
+  std::uint64_t has = co_await plugged_memory();
+  while (has != more) {
+    const Milliseconds left = left_until(deadline);
+    if (left == Milliseconds(0)) break;
+    co_await changed_.wait_for(std::min(left, kLookAgain));
+    has = co_await plugged_memory();
+  }
+  size_.memory_bytes = first_memory_ + has;
+  if (has == more) co_return;
+  co_await request_memory(has / kMemoryPiece * kMemoryPiece);
+  throw Error(Code::timeout, "the guest {} memory only up to {} within {} ms, not {}; it keeps what it has",
+              more < size_.memory_bytes - first_memory_ ? "gave back" : "took",
+              format_binary_size(size_.memory_bytes), limit.count(),
+              format_binary_size(first_memory_ + more));
+}
+
+}  // namespace berth::hypervisor::qemu

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+
+#include "base/async.hpp"
+#include "hypervisor/hypervisor.hpp"
+#include "hypervisor/qemu/qmp.hpp"
+
+namespace berth::hypervisor::qemu {
+
+/// Throws invalid-argument for a disk whose descriptor is not open as it says.
+void check_access(const Disk& disk);
+
+/// What one QEMU is given and gives back while it runs; Machine's orders of that kind. It and the client must
+/// outlive the coroutines.
+class Hotplug {
+ public:
+  Hotplug(const asio::any_io_executor& executor, QmpClient& qmp, const MachineSpec& spec);
+
+  /// Takes an event of QEMU.
+  void note(const QmpEvent& event);
+
+  Task<> add_disk(Disk disk);
+  Task<> remove_disk(std::string serial, Milliseconds limit);
+  Task<> add_network_card(NetworkCard card);
+  Task<> remove_network_card(std::string mac, Milliseconds limit);
+  Task<> set_cpus(unsigned count, Milliseconds limit);
+  Task<> set_memory(std::uint64_t bytes, Milliseconds limit);
+  Size size() const { return size_; }
+
+  /// Serial and QEMU's name of the disks that are there.
+  std::map<std::string, std::string> disks() const;
+
+ private:
+  class Turn;
+  /// Something that was added, by QEMU's name of it.
+  struct Plugged {
+    std::string key;  ///< serial or MAC
+    unsigned place = 0;
+    bool is_disk = false;
+    std::int64_t descriptor_set = -1;
+    bool leaving = false;  ///< the guest has been asked to let go
+  };
+  using Taken = std::map<std::string, std::string>;
+
+  Task<> wait_turn();
+  Task<boost::json::value> execute(std::string command, boost::json::object arguments = {});
+  Task<> try_execute(std::string command, boost::json::object arguments);
+  Task<> plug_disk(std::string id, Disk disk, Plugged& plugged);
+  Task<> plug_card(std::string id, NetworkCard card, Plugged& plugged);
+  Task<> remove(Taken& taken, std::string key, std::string what, Milliseconds limit);
+  Task<> clean_up(std::string id, Plugged plugged);
+  Task<> sweep();
+  Task<> wait_deleted(std::string id, std::string what, Milliseconds limit);
+  unsigned free_place() const;
+  void forget(const std::string& id);
+
+  struct Cpu {
+    std::string path;  ///< of QEMU's object model; empty: not there
+    std::string type;
+    boost::json::object place;
+  };
+  Task<std::vector<Cpu>> query_cpus();
+  Task<> remove_cpu(std::size_t index, std::string path, Milliseconds limit,
+                    std::chrono::steady_clock::time_point deadline);
+  Task<> add_memory_device();
+  Task<std::uint64_t> plugged_memory();
+  Task<> request_memory(std::uint64_t bytes);
+
+  QmpClient& qmp_;
+  const unsigned most_cpus_;
+  const std::uint64_t first_memory_;
+  const std::uint64_t reserved_memory_;
+  const bool emulated_;
+  Size size_;
+  bool has_memory_device_ = false;
+
+  Taken disks_;  ///< by serial: QEMU's names
+  Taken cards_;  ///< by MAC
+  std::map<std::string, Plugged> plugged_;
+  std::set<std::string> deleted_;  ///< names and paths of what the guest has let go of
+  std::set<std::string> refused_;  ///< likewise, of what it said that it keeps
+  unsigned next_number_ = 0;
+  bool busy_ = false;
+  Event changed_;
+};
+
+}  // namespace berth::hypervisor::qemu
