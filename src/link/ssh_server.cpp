@@ -167,14 +167,15 @@ int Server::begin(Session& session) {
   spawn_detached(
       connection_->executor(), "ssh session",
       [](Server* server, std::shared_ptr<Connection> kept, Session* begun, SessionHandler handler) -> Task<> {
-        co_await yield_to_loop();  // libssh is in the middle of the request
-        if (kept->broken()) co_return;
         const std::shared_ptr<Channel> channel = begun->started;
         try {
           co_await handler(channel, begun->request);
         } catch (const Error& error) {
           log::warning("ssh session: {}", error.what());
         }
+        // The handler began at once, so that it misses no signal; libssh may still be in the middle of the
+        // request.
+        co_await yield_to_loop();
         if (kept->broken()) co_return;  // the server is gone
         co_await channel->close();
         server->forget(begun);
