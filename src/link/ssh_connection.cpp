@@ -34,7 +34,7 @@ Connection::Connection(const asio::any_io_executor& executor, UniqueFd stream)
   session_ = ssh_new();
   event_ = ssh_event_new();
   if (session_ == nullptr || event_ == nullptr) throw Error(Code::capacity, "no memory for an SSH session");
-  ssh_set_counters(session_, nullptr, &packets_);
+  ssh_set_counters(session_, &bytes_, &packets_);
 }
 
 Connection::~Connection() {
@@ -71,11 +71,14 @@ void Connection::poll_once() {
   // Until nothing is left: what looks at a virtio-serial port takes a buffer out of its queue, and then the
   // buffer's interrupt does not wake the pump.
   for (int turn = 0; turn < kTurnsAtOnce; ++turn) {
+    const std::uint64_t taken = bytes_.in_bytes;
     if (ssh_event_dopoll(event_, 0) == SSH_ERROR) {
       break_off();
       break;
     }
     if (!is_readable()) break;
+    // It was readable before this turn too: this is within a callback, and libssh reads on when that returns.
+    if (turn > 0 && bytes_.in_bytes == taken) break;
     if (turn == kTurnsAtOnce - 1)
       asio::post(activity_.executor(), [self = shared_from_this()] { self->poll_once(); });
   }
@@ -121,9 +124,10 @@ void Connection::note_changes() {
 
 bool Connection::take_what_came() {
   if (!is_readable()) return false;
+  const std::uint64_t taken = bytes_.in_bytes;
   poll_once();
   require_unbroken();
-  return true;
+  return bytes_.in_bytes != taken;
 }
 
 Task<> Connection::wait_activity() {

@@ -55,7 +55,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Task<> pump_writes();
   void poll_once();
   bool is_readable();
-  /// False when there was nothing. Before each wait, see poll_once.
+  /// False when nothing was taken. Before each wait, see poll_once.
   bool take_what_came();
 
   Stream stream_;
@@ -63,6 +63,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Event want_write_;
   ssh_session session_;
   ssh_event event_;
+  ssh_counter_struct bytes_{};  ///< of the stream
   ssh_counter_struct packets_{};
   std::uint64_t noted_packets_ = 0;
   bool write_was_pending_ = false;
