@@ -98,6 +98,8 @@ json::object stats_object(const UsageReport& report) {
           {"sent_bytes", report.guest.sent_bytes},
           {"read_bytes", report.guest.read_bytes},
           {"written_bytes", report.guest.written_bytes},
+          {"tether_resident_bytes", report.guest.tether_resident_bytes},
+          {"tether_descriptors", report.guest.tether_descriptors},
           {"machine_resident_bytes", report.machine.resident_bytes},
           {"machine_cpu_nanoseconds", std::chrono::nanoseconds(report.machine.cpu_time).count()}};
 }

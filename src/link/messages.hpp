@@ -76,6 +76,8 @@ struct Stats {
   std::uint64_t sent_bytes = 0;
   std::uint64_t read_bytes = 0;
   std::uint64_t written_bytes = 0;
+  std::uint64_t tether_resident_bytes = 0;
+  std::uint64_t tether_descriptors = 0;  ///< open ones
 };
 
 constexpr auto describe(const Stats*) {
@@ -83,7 +85,9 @@ constexpr auto describe(const Stats*) {
   return fields(field<&Stats::cpu_nanoseconds>("CPU"), field<&Stats::memory_bytes>("Memory"),
                 field<&Stats::memory_limit_bytes>("MemoryLimit"), field<&Stats::processes>("Processes"),
                 field<&Stats::received_bytes>("Received"), field<&Stats::sent_bytes>("Sent"),
-                field<&Stats::read_bytes>("Read"), field<&Stats::written_bytes>("Written"));
+                field<&Stats::read_bytes>("Read"), field<&Stats::written_bytes>("Written"),
+                field<&Stats::tether_resident_bytes>("TetherResident"),
+                field<&Stats::tether_descriptors>("TetherDescriptors"));
 }
 
 }  // namespace berth::link

@@ -1,6 +1,11 @@
 #include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
+
 #include "base/error.hpp"
+#include "base/io.hpp"
+#include "base/text.hpp"
 #include "extraconfig/codec.hpp"
 #include "tether/configuration.hpp"
 #include "tether/os/boot.hpp"
@@ -14,6 +19,18 @@ constexpr std::string_view kProcessesKey = "Processes";
 /// For CPUs to be online; under software emulation one takes some tenths of a second.
 constexpr Milliseconds kCpuLimit{8'000};
 constexpr std::int32_t kMostCpus = 4096;
+
+/// proc(5), statm: pages, of which resident.
+std::uint64_t own_resident_bytes() {
+  const std::vector<std::string> pages = split(read_file("/proc/self/statm"), ' ');
+  const std::uint64_t resident = pages.size() > 1 ? std::strtoull(pages[1].c_str(), nullptr, 10) : 0;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::uint64_t own_descriptors() {
+  const std::filesystem::directory_iterator open("/proc/self/fd");
+  return static_cast<std::uint64_t>(std::distance(begin(open), end(open)));
+}
 
 }  // namespace
 
@@ -50,6 +67,8 @@ extraconfig::Pairs Tether::stats(const std::string& id) const {
   stats.sent_bytes = traffic.sent_bytes;
   stats.read_bytes = usage.read_bytes;
   stats.written_bytes = usage.written_bytes;
+  stats.tether_resident_bytes = own_resident_bytes();
+  stats.tether_descriptors = own_descriptors();
   return extraconfig::encode(stats);
 }
 
