@@ -195,6 +195,20 @@ TEST_F(VolumeStore, WhatWasCutOffIsClearedAway) {
   EXPECT_NE(make("half").id, half.id);
 }
 
+TEST_F(VolumeStore, ADatabaseOfVersionOneGetsItsTables) {
+  const fs::path older = directory.path() / "older.db";
+  {
+    record::Database made(older);
+    made.execute(
+        "DROP TABLE volume_uses; DROP TABLE volume_labels; DROP TABLE volumes; PRAGMA user_version=1");
+  }
+  Store migrated(older, folder);
+  CreateOptions options;
+  options.name = "data";
+  migrated.create(options, kNow);
+  EXPECT_THAT(migrated.list(), SizeIs(1));
+}
+
 TEST_F(VolumeStore, AMakerThatIsKilledLeavesAllOrNothing) {
   for (int round = 0; round < 20; ++round) {
     const pid_t child = ::fork();
