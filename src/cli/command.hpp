@@ -48,6 +48,7 @@ int stats(Context&, const Arguments&);
 int stop(Context&, const Arguments&);
 int update(Context&, const Arguments&);
 int version(Context&, const Arguments&);
+int volume(Context&, const Arguments&);
 int wait(Context&, const Arguments&);
 
 }  // namespace command

@@ -17,17 +17,6 @@
 namespace berth::cli {
 namespace {
 
-std::map<std::string, std::string> parse_labels(const std::vector<std::string>& texts) {
-  std::map<std::string, std::string> labels;
-  for (const std::string& text : texts) {
-    const std::size_t equals = text.find('=');
-    const std::string key = text.substr(0, equals);
-    if (key.empty()) throw Error(Code::invalid_argument, "--label '{}' has no key", printable(text));
-    labels[key] = equals == std::string::npos ? std::string() : text.substr(equals + 1);
-  }
-  return labels;
-}
-
 std::vector<record::PortBinding> parse_ports(const std::vector<std::string>& texts) {
   std::vector<record::PortBinding> ports;
   for (const std::string& text : texts) {
@@ -142,7 +131,6 @@ void declare(ContainerOptions& options, Parser& parser) {
       .list("--dns-search", "DOMAIN", options.dns_search, "Domain in which short names are looked up")
       .list("--dns-option", "OPTION", options.dns_options, "Option of the resolver, such as ndots:2")
       .flag("--read-only", options.read_only, "Make the root file system read-only")
-      .list("--tmpfs", "DIR[:OPTIONS]", options.tmpfs, "Mount a tmpfs")
       .flag("--init", options.init, "Run the command below an init that reaps and passes signals on")
       .value("--stop-signal", "SIGNAL", options.stop_signal, "Signal of 'berth stop'")
       .value("--restart", "no|on-failure[:N]|always|unless-stopped", options.restart,
@@ -156,13 +144,19 @@ void declare(ContainerOptions& options, Parser& parser) {
       .value("--cidfile", "FILE", options.cidfile, "Write the container's id to a new file")
       .positionals(options.image_and_command, 1)
       .flags_end_at_positional();
+  declare(options.mounts, parser);
   declare(options.confinement, parser);
 }
 
-std::pair<std::string, std::string> parse_tmpfs(std::string_view text) {
-  const std::size_t colon = text.find(':');
-  return {std::string(text.substr(0, colon)),
-          std::string(colon == std::string_view::npos ? "" : text.substr(colon + 1))};
+std::map<std::string, std::string> parse_labels(const std::vector<std::string>& texts) {
+  std::map<std::string, std::string> labels;
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    const std::string key = text.substr(0, equals);
+    if (key.empty()) throw Error(Code::invalid_argument, "--label '{}' has no key", printable(text));
+    labels[key] = equals == std::string::npos ? std::string() : text.substr(equals + 1);
+  }
+  return labels;
 }
 
 std::pair<std::string, std::string> parse_add_host(std::string_view text) {
@@ -252,7 +246,7 @@ engine::CreateOptions parse(const ContainerOptions& options) {
   result.auto_remove = options.auto_remove;
   result.read_only = options.read_only;
   result.init = options.init;
-  for (const std::string& text : options.tmpfs) result.tmpfs.push_back(parse_tmpfs(text));
+  parse(options.mounts, result);
   result.labels = parse_labels(options.labels);
   for (const std::string& path : options.ssh_key_files) {
     for (std::string& key : read_ssh_keys(path)) result.ssh_keys.push_back(std::move(key));

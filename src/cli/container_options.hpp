@@ -1,11 +1,13 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/confinement_options.hpp"
 #include "cli/context.hpp"
+#include "cli/mount_options.hpp"
 #include "cli/parser.hpp"
 #include "engine/engine.hpp"
 
@@ -23,13 +25,13 @@ struct ContainerOptions {
   std::string cpus;
   std::string memory;
   ConfinementOptions confinement;
+  MountOptions mounts;
   std::string hostname;
   std::string network = "user";
   std::vector<std::string> add_hosts;
   std::vector<std::string> dns;
   std::vector<std::string> dns_search;
   std::vector<std::string> dns_options;
-  std::vector<std::string> tmpfs;
   std::string stop_signal;
   std::string restart = "no";
   std::vector<std::string> labels;
@@ -67,7 +69,7 @@ engine::RestartPolicy parse_restart(std::string_view text);
 /// invalid-argument.
 std::pair<std::string, std::string> parse_add_host(std::string_view text);
 
-/// "PATH[:OPTIONS]" of --tmpfs.
-std::pair<std::string, std::string> parse_tmpfs(std::string_view text);
+/// "K=V" or "K" of --label. Throws invalid-argument.
+std::map<std::string, std::string> parse_labels(const std::vector<std::string>& texts);
 
 }  // namespace berth::cli

@@ -136,9 +136,19 @@ std::string new_mac() {
   return fmt::format("52:54:00:{:02x}:{:02x}:{:02x}", byte(0), byte(1), byte(2));
 }
 
+/// Whether the user mounts something there; what the image says of that place is void then.
+bool is_mounted(const CreateOptions& options, const std::string& path) {
+  const std::string place = mount_path(path);
+  const auto is_there = [&](const auto& entry) { return mount_path(entry.path) == place; };
+  return std::any_of(options.volumes.begin(), options.volumes.end(), is_there) ||
+         std::any_of(options.tmpfs.begin(), options.tmpfs.end(),
+                     [&](const auto& entry) { return mount_path(entry.first) == place; });
+}
+
 void add_mounts(record::Pod& pod, const CreateOptions& options, const image::ImageConfig& image) {
   int number = 0;
   for (const std::string& path : image.volumes) {
+    if (is_mounted(options, path)) continue;
     config::MountSpec mount;
     mount.source.scheme = "scratch";
     mount.source.path = "/" + std::to_string(number);
@@ -169,6 +179,22 @@ void set_names(config::ExecutorConfig& executor, const CreateOptions& options) {
 }
 
 }  // namespace
+
+void add_volume(record::Pod& pod, const VolumeRequest& request, const volume::Volume& volume) {
+  config::MountSpec mount;
+  mount.source.scheme = "serial";
+  mount.source.host = volume::disk_serial(volume.id);
+  mount.path = mount_path(request.path);
+  mount.mode = request.read_only ? "ro" : "rw";
+  mount.copy_mode = request.no_copy ? config::CopyMode::never : config::CopyMode::fresh;
+  record::VolumeMount entry;
+  entry.id = volume.id;
+  entry.name = volume.name;
+  entry.path = mount.path;
+  entry.read_only = request.read_only;
+  pod.executor.mounts.emplace("disk-" + std::to_string(pod.host.volumes.size()), std::move(mount));
+  pod.host.volumes.push_back(std::move(entry));
+}
 
 /// The machine has whole processors.
 std::int64_t nano_cpus_of(double cpus) {

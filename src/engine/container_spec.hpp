@@ -4,14 +4,18 @@
 #include "engine/engine.hpp"
 #include "image/store.hpp"
 #include "record/pod.hpp"
+#include "volume/store.hpp"
 
 namespace berth::engine {
 
 inline constexpr std::uint64_t kDefaultMemory = std::uint64_t{512} << 20;
 
 /// The record of a new container: the options over the image's configuration, with Docker's rules for both.
-/// Throws invalid-argument for what cannot be.
+/// Its volumes are entered by add_volume. Throws invalid-argument for what cannot be.
 record::Pod make_pod(const CreateOptions& options, const image::Image& image, Nanoseconds now);
+
+/// Enters a volume that the container has been given.
+void add_volume(record::Pod& pod, const VolumeRequest& request, const volume::Volume& volume);
 
 /// The container's own limit for a machine with so many CPUs; 0: none.
 std::int64_t nano_cpus_of(double cpus);

@@ -151,5 +151,31 @@ TEST_F(ContainerSpecTest, WithoutANetworkThereIsNoInterface) {
   EXPECT_TRUE(make().executor.networks.empty());
 }
 
+TEST_F(ContainerSpecTest, AMountTakesThePlaceOfTheImagesVolume) {
+  VolumeRequest request;
+  request.name = "data";
+  request.path = "/data/";
+  request.read_only = true;
+  options_.volumes = {request};
+  record::Pod pod = make();
+  EXPECT_TRUE(pod.executor.mounts.empty());
+  volume::Volume volume;
+  volume.id = "0123456789abcdef";
+  volume.name = "data";
+  add_volume(pod, request, volume);
+  ASSERT_EQ(pod.executor.mounts.size(), 1u);
+  const config::MountSpec& mount = pod.executor.mounts.begin()->second;
+  EXPECT_EQ(mount.source.scheme, "serial");
+  EXPECT_EQ(mount.source.host, "vol-0123456789abcdef");
+  EXPECT_EQ(mount.path, "/data");
+  EXPECT_EQ(mount.mode, "ro");
+  EXPECT_EQ(mount.copy_mode, config::CopyMode::fresh);
+  ASSERT_EQ(pod.host.volumes.size(), 1u);
+  EXPECT_EQ(pod.host.volumes[0].path, "/data");
+  const extraconfig::Pairs pairs = record::encode(pod);
+  EXPECT_EQ(record::decode(pairs).host.volumes, pod.host.volumes);
+  EXPECT_EQ(record::decode(pairs).executor.mounts, pod.executor.mounts);
+}
+
 }  // namespace
 }  // namespace berth::engine

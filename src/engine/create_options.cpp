@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include <filesystem>
+#include <set>
+
 #include "base/error.hpp"
 #include "base/ids.hpp"
 #include "base/signals.hpp"
@@ -9,6 +12,7 @@
 #include "config/capabilities.hpp"
 #include "config/network_types.hpp"
 #include "config/sysctls.hpp"
+#include "volume/store.hpp"
 
 namespace berth::engine {
 namespace {
@@ -69,10 +73,41 @@ void check_confinement(const CreateOptions& options) {
     throw Error(Code::invalid_argument, "the OOM score adjustment {} must be from {} to {}",
                 options.oom_score_adj, -kMostOomScore, kMostOomScore);
   }
-  for (const auto& [path, mode] : options.tmpfs) {
-    if (!path.starts_with('/'))
-      throw Error(Code::invalid_argument, "--tmpfs '{}': the path must be absolute", printable(path));
+}
+
+/// Throws invalid-argument for what can be no mount's place, or is another's.
+void check_mount_path(const std::string& path, std::set<std::string>& taken) {
+  constexpr std::size_t kLongest = 4000;
+  if (!path.starts_with('/') || path.size() > kLongest) {
+    throw Error(Code::invalid_argument, "'{}' is no place for a mount: the path must be absolute",
+                printable(path, 200));
   }
+  const std::string place = mount_path(path);
+  if (place == "/")
+    throw Error(Code::invalid_argument, "nothing can be mounted at '/': name a folder below it");
+  if (!taken.insert(place).second)
+    throw Error(Code::invalid_argument, "duplicate mount point: {} is given twice", printable(place));
+}
+
+void check_mounts(const CreateOptions& options) {
+  // A machine has places for 24 disks, of which the image and the container's own take two.
+  constexpr std::size_t kMostVolumes = 22;
+  if (options.volumes.size() > kMostVolumes) {
+    throw Error(Code::invalid_argument, "{} volumes are too many for one container: give at most {}",
+                options.volumes.size(), kMostVolumes);
+  }
+  std::set<std::string> paths;
+  std::set<std::string> names;
+  for (const VolumeRequest& request : options.volumes) {
+    check_mount_path(request.path, paths);
+    if (request.name.empty()) continue;
+    volume::check_name(request.name);
+    if (!names.insert(request.name).second) {
+      throw Error(Code::invalid_argument,
+                  "the volume {} is given twice: a container sees a volume at one place only", request.name);
+    }
+  }
+  for (const auto& [path, mode] : options.tmpfs) check_mount_path(path, paths);
 }
 
 void check_restart(const CreateOptions& options) {
@@ -108,7 +143,14 @@ void check_options(const CreateOptions& options) {
   check_network(options);
   check_process(options);
   check_confinement(options);
+  check_mounts(options);
   check_restart(options);
+}
+
+std::string mount_path(std::string_view path) {
+  std::string normal = std::filesystem::path(path).lexically_normal();
+  while (normal.size() > 1 && normal.ends_with('/')) normal.pop_back();
+  return normal;
 }
 
 void check_stop_signal(const std::string& name) {

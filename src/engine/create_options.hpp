@@ -21,6 +21,14 @@ struct RestartPolicy {
   std::int64_t retries = 0;  ///< of on-failure; 0: without end
 };
 
+/// A volume that a container is to see.
+struct VolumeRequest {
+  std::string name;  ///< empty: an anonymous one is made
+  std::string path;
+  bool read_only = false;
+  bool no_copy = false;  ///< a fresh one does not get the image's content
+};
+
 /// What `run` and `create` ask for. An absent value means what the image, else Docker, says.
 struct CreateOptions {
   std::string image;  ///< a reference, an image id or its prefix
@@ -50,6 +58,7 @@ struct CreateOptions {
   bool read_only = false;
   bool init = false;
   std::vector<std::pair<std::string, std::string>> tmpfs;  ///< path, mount options
+  std::vector<VolumeRequest> volumes;
   std::map<std::string, std::string> labels;
   std::vector<config::Ulimit> ulimits;
   std::map<std::string, std::string> sysctls;
@@ -68,6 +77,9 @@ void check_options(const CreateOptions& options);
 /// Throw invalid-argument for what this host has not, or no machine can do with.
 void check_cpus(double cpus);
 void check_memory_size(std::uint64_t bytes);
+
+/// The path at which something is mounted, without what changes nothing: "/a//b/" is "/a/b".
+std::string mount_path(std::string_view path);
 
 /// The image may say these, too. Both throw invalid-argument.
 void check_stop_signal(const std::string& name);

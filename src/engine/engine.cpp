@@ -27,6 +27,8 @@
 #include "launcher/http.hpp"
 #include "launcher/machine_plan.hpp"
 #include "launcher/start.hpp"
+#include "launcher/volumes.hpp"
+#include "volume/store.hpp"
 
 namespace berth::engine {
 namespace {
@@ -62,18 +64,27 @@ struct Engine::State {
   SystemClock clock;
   std::unique_ptr<record::Store> records;
   std::unique_ptr<image::Store> images;
+  std::unique_ptr<volume::Store> volumes;
 
+  volume::Store& volume_store();
   FileLock lock(const record::Pod& pod) {
     return FileLock::acquire(paths.pod_lock(pod.id()), kLockLimit, "container " + pod.name());
   }
   /// Completes or undoes what a killed process left of the pod; nothing when that removed it.
   std::optional<record::Pod> settle(record::Pod pod);
   record::Pod touch(std::string_view name);
+  record::Pod give_volumes(const record::Pod& pod, const std::vector<VolumeRequest>& requests);
   /// Removes the locks of containers that a command was killed too early to record.
   void sweep_locks(const std::vector<record::Pod>& recorded);
   launcher::Client client(const record::Pod& pod) { return {paths, pod.id()}; }
   record::Pod running(std::string_view name);
 };
+
+/// Opened when it is needed: most commands have nothing to do with volumes.
+volume::Store& Engine::State::volume_store() {
+  if (!volumes) volumes = std::make_unique<volume::Store>(paths.database(), paths.volumes());
+  return *volumes;
+}
 
 std::optional<record::Pod> Engine::State::settle(record::Pod pod) {
   if (!is_active(pod.host.status) && records->intent(pod.id()) == record::Intent::none) return pod;
@@ -98,6 +109,16 @@ void Engine::State::sweep_locks(const std::vector<record::Pod>& recorded) {
     std::optional<FileLock> lock = FileLock::try_acquire(entry.path());
     if (lock && !records->find(id)) lock->remove_file();
   }
+}
+
+/// The volumes know their container before its record knows them, so that none is lost when this is cut off.
+record::Pod Engine::State::give_volumes(const record::Pod& pod, const std::vector<VolumeRequest>& requests) {
+  std::vector<volume::Volume> given;
+  for (const VolumeRequest& request : requests)
+    given.push_back(volume_store().attach(pod.id(), request.name, clock.now()));
+  return records->update(pod.id(), [&](record::Pod& changed) {
+    for (std::size_t i = 0; i < requests.size(); ++i) add_volume(changed, requests[i], given[i]);
+  });
 }
 
 record::Pod Engine::State::running(std::string_view name) {
@@ -126,6 +147,10 @@ image::Store& Engine::images() {
   return *state_->images;
 }
 
+volume::Store& Engine::volumes() {
+  return state_->volume_store();
+}
+
 record::Store& Engine::records() {
   return *state_->records;
 }
@@ -139,11 +164,12 @@ record::Pod Engine::create(const CreateOptions& options) {
   FileLock lock = state_->lock(pod);
   try {
     state_->records->create(pod);
+    if (!options.volumes.empty()) pod = state_->give_volumes(pod, options.volumes);
     make_directories(state_->paths.pod(pod.id()), 0700);
     make_scratch_disk(state_->paths.cache(), state_->paths.pod(pod.id()) / "scratch.img");
     state_->records->set_intent(pod.id(), record::Intent::none);
   } catch (const Error&) {
-    launcher::remove_pod(*state_->records, state_->paths, pod.id(), lock);
+    launcher::remove_pod(*state_->records, state_->paths, pod.id(), lock, AnonymousVolumes::remove);
     throw;
   }
   return pod;
@@ -174,6 +200,7 @@ UniqueFd Engine::launch(record::Pod& pod) {
   check_memory(pod.host.memory_bytes);
   state_->records->check_ports(pod.id(), pod.host.ports);
   check_ports_free(pod.host.ports);
+  launcher::take_volumes(*state_->records, state_->paths, pod, kLockLimit);
   return launcher::start_launcher(settings, std::move(lock));
 }
 
@@ -192,6 +219,7 @@ std::optional<UniqueFd> Engine::launch_for_files(const record::Pod& pod) {
     return std::nullopt;
   launcher::end_left_machine(*now);
   check_memory(now->host.memory_bytes);
+  launcher::take_volumes(*state_->records, state_->paths, *now, kLockLimit);
   return launcher::start_launcher(settings, std::move(*lock));
 }
 
@@ -228,7 +256,7 @@ auto Engine::launch_or_remove(record::Pod& pod, Start start) {
   } catch (const Error&) {
     if (pod.host.remove_unless_started) {
       if (std::optional<FileLock> lock = FileLock::try_acquire(state_->paths.pod_lock(pod.id()))) {
-        launcher::remove_pod(*state_->records, state_->paths, pod.id(), *lock);
+        launcher::remove_pod(*state_->records, state_->paths, pod.id(), *lock, AnonymousVolumes::remove);
       }
     }
     throw;
@@ -365,7 +393,7 @@ void Engine::update(std::string_view name, const launcher::UpdateRequest& reques
   });
 }
 
-std::string Engine::remove(std::string_view name, bool force) {
+std::string Engine::remove(std::string_view name, bool force, AnonymousVolumes volumes) {
   record::Pod pod = state_->touch(name);
   const auto deadline = std::chrono::steady_clock::now() + kLockLimit;
   while (true) {
@@ -380,7 +408,7 @@ std::string Engine::remove(std::string_view name, bool force) {
     try {
       FileLock lock =
           FileLock::acquire(state_->paths.pod_lock(pod.id()), kPatience, "container " + pod.name());
-      launcher::remove_pod(*state_->records, state_->paths, pod.id(), lock);
+      launcher::remove_pod(*state_->records, state_->paths, pod.id(), lock, volumes);
       return pod.id();
     } catch (const Error& error) {
       if (error.code() != Code::busy || std::chrono::steady_clock::now() >= deadline) throw;

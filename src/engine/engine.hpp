@@ -16,6 +16,7 @@
 #include "engine/create_options.hpp"
 #include "engine/files.hpp"
 #include "engine/paths.hpp"
+#include "launcher/cleanup.hpp"
 #include "launcher/interaction.hpp"
 #include "launcher/launcher.hpp"
 #include "launcher/log_file.hpp"
@@ -25,8 +26,13 @@
 namespace berth::image {
 class Store;
 }
+namespace berth::volume {
+class Store;
+}
 
 namespace berth::engine {
+
+using launcher::AnonymousVolumes;
 
 struct ExecOptions {
   std::vector<std::string> command;
@@ -89,6 +95,7 @@ class Engine {
   const Paths& paths() const;
   image::Store& images();
   record::Store& records();
+  volume::Store& volumes();
 
   /// Makes the container; its image must be present (image::Store::get's not-found otherwise).
   record::Pod create(const CreateOptions& options);
@@ -114,7 +121,7 @@ class Engine {
   /// for more than a running machine can grow to.
   void update(std::string_view name, const launcher::UpdateRequest& request);
   /// Throws wrong-state for a running container unless forced. Returns the id.
-  std::string remove(std::string_view name, bool force);
+  std::string remove(std::string_view name, bool force, AnonymousVolumes volumes = AnonymousVolumes::keep);
 
   record::Pod get(std::string_view name);
   std::vector<record::Pod> list();

@@ -121,6 +121,14 @@ json::object config_of(const record::Pod& pod) {
           {"StopSignal", session.stop_signal.empty() ? "SIGTERM" : session.stop_signal}};
 }
 
+/// As `-v` takes them.
+json::array binds_of(const record::Pod& pod) {
+  json::array binds;
+  for (const record::VolumeMount& volume : pod.host.volumes)
+    binds.emplace_back(fmt::format("{}:{}:{}", volume.name, volume.path, volume.read_only ? "ro" : "rw"));
+  return binds;
+}
+
 json::object host_config_of(const record::Pod& pod) {
   const config::SessionConfig& session = pod.session();
   json::object sysctls;
@@ -129,7 +137,8 @@ json::object host_config_of(const record::Pod& pod) {
   for (const auto& [id, mount] : pod.executor.mounts) {
     if (mount.source.scheme == "tmpfs") tmpfs[mount.path] = mount.mode;
   }
-  return {{"NetworkMode", pod.host.network},
+  return {{"Binds", binds_of(pod)},
+          {"NetworkMode", pod.host.network},
           {"PortBindings", port_bindings(pod)},
           {"RestartPolicy",
            json::object{{"Name", pod.host.restart_policy}, {"MaximumRetryCount", session.restart_limit}}},
@@ -149,6 +158,31 @@ json::object host_config_of(const record::Pod& pod) {
           {"OomScoreAdj", session.oom_score_adj},
           {"Tmpfs", std::move(tmpfs)},
           {"Accelerator", pod.host.accelerator}};
+}
+
+/// Of a volume: its image on this host, which is not mounted there.
+json::object mount_of(const record::Pod& pod, const config::MountSpec& mount, const Paths& paths) {
+  const std::string& scheme = mount.source.scheme;
+  json::object shown{{"Type", scheme == "tmpfs" ? "tmpfs" : "volume"},
+                     {"Name", ""},
+                     {"Source", ""},
+                     {"Destination", mount.path},
+                     {"Driver", scheme == "tmpfs" ? "" : "local"},
+                     {"Mode", mount.mode},
+                     {"RW", true}};
+  for (const record::VolumeMount& volume : pod.host.volumes) {
+    if (volume.path != mount.path) continue;
+    shown["Name"] = volume.name;
+    shown["Source"] = paths.volume_image(volume.id).string();
+    shown["RW"] = !volume.read_only;
+  }
+  return shown;
+}
+
+json::array mounts_of(const record::Pod& pod, const Paths& paths) {
+  json::array mounts;
+  for (const auto& [id, mount] : pod.executor.mounts) mounts.push_back(mount_of(pod, mount, paths));
+  return mounts;
 }
 
 json::object network_of(const record::Pod& pod) {
@@ -179,6 +213,7 @@ std::string inspect(const record::Pod& pod, const Paths& paths) {
                              {"Name", "/" + pod.name()},
                              {"RestartCount", restart_count(pod)},
                              {"Platform", "linux"},
+                             {"Mounts", mounts_of(pod, paths)},
                              {"HostConfig", host_config_of(pod)},
                              {"Config", config_of(pod)},
                              {"NetworkSettings", network_of(pod)},

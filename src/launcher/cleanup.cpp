@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/text.hpp"
+#include "volume/store.hpp"
 
 namespace berth::launcher {
 namespace {
@@ -55,12 +56,24 @@ std::uint64_t process_start_ticks(std::int32_t pid) {
                                              : 0;
 }
 
-void remove_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock) {
-  if (records.find(id)) records.set_intent(id, record::Intent::remove);
+void remove_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock,
+                AnonymousVolumes volumes) {
+  const std::optional<record::Pod> pod = records.find(id);
+  // One that is being made may have some that its record does not know yet.
+  const bool has_volumes =
+      pod && (!pod->host.volumes.empty() || records.intent(id) == record::Intent::create);
+  std::optional<volume::Store> store;
+  if (has_volumes && volumes == AnonymousVolumes::remove) {
+    // Before the intention, so that whoever completes it need not know of them.
+    store.emplace(paths.database(), paths.volumes());
+    store->disown(id);
+  }
+  if (pod) records.set_intent(id, record::Intent::remove);
   remove_tree(paths.pod_runtime(id));
   remove_tree(paths.pod(id));
   records.remove(id);
   lock.remove_file();
+  if (store) store->sweep();
 }
 
 bool recover_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock,
@@ -73,8 +86,11 @@ bool recover_pod(record::Store& records, const Paths& paths, std::string_view id
   if (was_active(pod->host.status)) end_machine(pod->host.machine);
   const bool never_ran = pod->host.status == record::Status::starting && pod->host.remove_unless_started;
   const bool ended = was_active(pod->host.status) && pod->host.auto_remove;
-  if (records.intent(id) != record::Intent::none || never_ran || ended) {
-    remove_pod(records, paths, id, lock);
+  const record::Intent intent = records.intent(id);
+  if (intent != record::Intent::none || never_ran || ended) {
+    // Whose removal was begun has been asked about its volumes already.
+    remove_pod(records, paths, id, lock,
+               intent == record::Intent::remove ? AnonymousVolumes::keep : AnonymousVolumes::remove);
     return false;
   }
   if (!was_active(pod->host.status)) return true;

@@ -9,9 +9,13 @@
 
 namespace berth::launcher {
 
+/// Those that were made for the container without a name. With `keep` they stay when it goes.
+enum class AnonymousVolumes { keep, remove };
+
 /// Removes everything a pod has: runtime folder, folder with disk and logs, record and, last, the lock's
 /// file. The caller holds the pod's lock; cut off anywhere, it can be called again.
-void remove_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock);
+void remove_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock,
+                AnonymousVolumes volumes);
 
 /// Ends the machine that a launcher may have left which was killed while it made copies of a container that
 /// does not run. The caller holds the pod's lock.

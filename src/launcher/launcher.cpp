@@ -13,6 +13,7 @@
 #include "extraconfig/codec.hpp"
 #include "launcher/cleanup.hpp"
 #include "launcher/machine_plan.hpp"
+#include "launcher/volumes.hpp"
 
 namespace berth::launcher {
 namespace {
@@ -22,6 +23,8 @@ constexpr Milliseconds kOrderLimit{10'000};
 constexpr Milliseconds kFirstClientLimit{10'000};
 constexpr Milliseconds kDrainLimit{10'000};
 constexpr Milliseconds kPowerOffLimit{15'000};
+/// Until what was written to volumes is on their disks; less than a command waits for a stop.
+constexpr Milliseconds kVolumesPowerOffLimit{45'000};
 constexpr Milliseconds kQuitLimit{5'000};
 /// Of a machine for copies: until what was copied is on the disk.
 constexpr Milliseconds kFilesPowerOffLimit{600'000};
@@ -63,6 +66,7 @@ Task<> Launcher::run() {
   }
   co_await drain_output();
   co_await end_machine();
+  volumes_.clear();
   record_end();
   phase_ = Phase::ended;
   changed_.notify_all();
@@ -86,6 +90,9 @@ Task<> Launcher::start_machine() {
   spec.kernel = settings_.kernel;
   spec.initramfs = settings_.initramfs;
   spec.disks = {{image.get(), true, kImageDisk}, {scratch.get(), false, kScratchDisk}};
+  volumes_ = take_volumes(records_, settings_.paths, pod_, Milliseconds(0));
+  for (const VolumeDisk& volume : volumes_)
+    spec.disks.push_back({volume.disk.file.get(), volume.disk.read_only, volume.serial});
   machine_ = co_await hypervisor_.start(std::move(spec));
 
   Guest::Callbacks callbacks;
@@ -324,11 +331,14 @@ Task<> Launcher::drain_output() {
 
 Task<> Launcher::end_machine() {
   if (!machine_) co_return;
-  if (guest_ && exit_->error.empty() && (settings_.files_only || !pod_.host.auto_remove)) {
+  const bool outlives_machine = settings_.files_only || !pod_.host.auto_remove || !volumes_.empty();
+  if (guest_ && exit_->error.empty() && outlives_machine) {
     try {
       link::Order order;
       order.verb = link::verb::power_off;
-      co_await guest_->order(order, settings_.files_only ? kFilesPowerOffLimit : kPowerOffLimit);
+      Milliseconds limit = volumes_.empty() ? kPowerOffLimit : kVolumesPowerOffLimit;
+      if (settings_.files_only) limit = kFilesPowerOffLimit;
+      co_await guest_->order(order, limit);
       co_await with_deadline(kQuitLimit, "power-off", [](hypervisor::Machine& machine) -> Task<> {
         co_await machine.wait_end();
       }(*machine_));
@@ -345,7 +355,7 @@ void Launcher::record_end() {
       !settings_.files_only && (pod_.host.auto_remove || (!started_ && pod_.host.remove_unless_started));
   try {
     if (remove) {
-      remove_pod(records_, settings_.paths, pod_.id(), *lock_);
+      remove_pod(records_, settings_.paths, pod_.id(), *lock_, AnonymousVolumes::remove);
     } else {
       pod_ = records_.update(pod_.id(), [&](record::Pod& pod) {
         pod.host.launcher = {};

@@ -24,6 +24,8 @@
 
 namespace berth::launcher {
 
+struct VolumeDisk;
+
 struct ExecRequest {
   std::vector<std::string> command;
   std::vector<std::string> environment;
@@ -173,6 +175,7 @@ class Launcher {
   Settings settings_;
   record::Pod pod_;
 
+  std::vector<VolumeDisk> volumes_;  ///< held until the machine has ended
   std::unique_ptr<hypervisor::Machine> machine_;
   std::unique_ptr<Guest> guest_;
   config::ExecutorConfig guest_config_;  ///< the record's, with what only this start of the machine has

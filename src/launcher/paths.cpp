@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/error.hpp"
+#include "volume/store.hpp"
 
 namespace berth::launcher {
 namespace {
@@ -46,6 +47,10 @@ Paths Paths::of_this_user() {
   if (paths.runtime.empty()) paths.runtime = default_runtime();
   paths.programs = default_programs();
   return paths;
+}
+
+std::filesystem::path Paths::volume_image(std::string_view id) const {
+  return volume::image_of(volumes(), id);
 }
 
 }  // namespace berth::launcher

@@ -23,6 +23,15 @@ struct PortBinding {
   bool operator==(const PortBinding&) const = default;
 };
 
+/// Where a container sees a volume (volume/store.hpp).
+struct VolumeMount {
+  std::string id;
+  std::string name;
+  std::string path;
+  bool read_only = false;
+  bool operator==(const VolumeMount&) const = default;
+};
+
 /// A process of the host that a record speaks of; the start time tells it from a later one with the same id.
 struct ProcessIdentity {
   std::int32_t pid = 0;
@@ -52,6 +61,7 @@ struct Host {
   std::string network = "user";      ///< user or none
   std::string mac;
   std::vector<PortBinding> ports;
+  std::vector<VolumeMount> volumes;
   std::vector<std::string> command;  ///< entrypoint and arguments, for display
   std::vector<std::string> cap_add;  ///< as the user gave them, for display; so are the next two
   std::vector<std::string> cap_drop;
@@ -109,6 +119,14 @@ constexpr auto describe(const PortBinding*) {
                 field<&PortBinding::protocol>("Protocol", "protocol", scope::hidden));
 }
 
+constexpr auto describe(const VolumeMount*) {
+  using namespace describe;
+  return fields(field<&VolumeMount::id>("ID", "id", scope::hidden),
+                field<&VolumeMount::name>("Name", "name", scope::hidden),
+                field<&VolumeMount::path>("Path", "path", scope::hidden),
+                field<&VolumeMount::read_only>("ReadOnly", "readonly", scope::hidden));
+}
+
 constexpr auto describe(const ProcessIdentity*) {
   using namespace describe;
   return fields(field<&ProcessIdentity::pid>("PID", "pid", scope::hidden),
@@ -134,6 +152,7 @@ constexpr auto describe(const Host*) {
       field<&Host::accelerator>("Accelerator", "accelerator", scope::hidden),
       field<&Host::network>("Network", "network", scope::hidden),
       field<&Host::mac>("MAC", "mac", scope::hidden), field<&Host::ports>("Ports", "ports", scope::hidden),
+      field<&Host::volumes>("Volumes", "volumes", scope::hidden),
       field<&Host::command>("Command", "command", scope::hidden),
       field<&Host::cap_add>("CapAdd", "capadd", scope::hidden),
       field<&Host::cap_drop>("CapDrop", "capdrop", scope::hidden),

@@ -34,6 +34,30 @@ inline constexpr std::array kMigrations{
       ) STRICT, WITHOUT ROWID;
       CREATE INDEX ports_of_pod ON ports(pod);
     )sql",
+    R"sql(
+      CREATE TABLE volumes(
+        serial    INTEGER PRIMARY KEY AUTOINCREMENT,
+        id        TEXT NOT NULL UNIQUE,
+        name      TEXT NOT NULL UNIQUE,
+        anonymous INTEGER NOT NULL,
+        created   INTEGER NOT NULL,
+        size      INTEGER NOT NULL,
+        intent    TEXT NOT NULL
+      ) STRICT;
+      CREATE TABLE volume_labels(
+        volume INTEGER NOT NULL REFERENCES volumes(serial) ON DELETE CASCADE,
+        key    TEXT NOT NULL,
+        value  TEXT NOT NULL,
+        PRIMARY KEY(volume, key)
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE volume_uses(
+        volume INTEGER NOT NULL REFERENCES volumes(serial),
+        pod    INTEGER NOT NULL REFERENCES pods(serial) ON DELETE CASCADE,
+        owned  INTEGER NOT NULL,
+        PRIMARY KEY(volume, pod)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX volumes_of_pod ON volume_uses(pod);
+    )sql",
 };
 
 }  // namespace berth::record

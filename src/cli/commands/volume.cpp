@@ -1,0 +1,207 @@
+#include "cli/commands/volume.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include <boost/json.hpp>
+
+#include "base/text.hpp"
+#include "cli/container_options.hpp"
+#include "cli/json_template.hpp"
+#include "cli/listing.hpp"
+#include "volume/store.hpp"
+
+namespace berth::cli::command {
+namespace {
+
+namespace json = boost::json;
+
+constexpr Command kSubcommands[] = {
+    {"create", "Make a volume and show its name", volume_create},
+    {"ls", "List volumes", volume_ls},
+    {"inspect", "Show everything known about volumes, as JSON", volume_inspect},
+    {"rm", "Remove volumes", volume_rm},
+    {"prune", "Remove the volumes that no container has", volume_prune},
+};
+
+std::string subcommand_list() {
+  std::string text = "Commands:\n";
+  for (const Command& one : kSubcommands) text += fmt::format("  {:<9}{}\n", one.name, one.summary);
+  return text + "\nSee 'berth volume COMMAND --help' for a command's options.\n";
+}
+
+/// "size=SIZE" of --opt, as often as it is given; the last one counts.
+std::optional<std::uint64_t> parse_volume_options(const std::vector<std::string>& texts) {
+  constexpr std::string_view kSize = "size=";
+  std::optional<std::uint64_t> size;
+  for (const std::string& text : texts) {
+    if (!text.starts_with(kSize))
+      throw Error(Code::invalid_argument, "--opt '{}': the only option is size=SIZE", printable(text));
+    size = parse_size(std::string_view(text).substr(kSize.size()), "--opt size");
+  }
+  return size;
+}
+
+std::string labels_text(const std::map<std::string, std::string>& labels) {
+  std::vector<std::string> pairs;
+  for (const auto& [key, value] : labels) pairs.push_back(key + "=" + value);
+  return join(pairs, ",");
+}
+
+std::string describe(volume::Store& volumes, const volume::Volume& volume) {
+  json::object labels;
+  for (const auto& [key, value] : volume.labels) labels[key] = value;
+  const json::object details{{"CreatedAt", format_time(Nanoseconds(volume.created))},
+                             {"Driver", "local"},
+                             {"Labels", std::move(labels)},
+                             {"Mountpoint", volumes.image(volume.id).string()},
+                             {"Name", volume.name},
+                             {"Options", json::object{{"size", std::to_string(volume.size)}}},
+                             {"Scope", "local"},
+                             {"UsageData", json::object{{"RefCount", volumes.users(volume.id).size()},
+                                                        {"Size", volumes.used_bytes(volume.id)}}}};
+  return json::serialize(details);
+}
+
+/// Asks on the terminal, or whatever standard input is; no answer is a no.
+bool confirmed(bool all) {
+  print(
+      fmt::format("WARNING! This will remove {} volumes that no container has.\n"
+                  "Are you sure you want to continue? [y/N] ",
+                  all ? "all" : "all anonymous"));
+  flush_output();
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "y" || answer == "Y" || answer == "yes";
+}
+
+}  // namespace
+
+int volume(Context& context, const Arguments& arguments) {
+  std::vector<std::string> command;
+  Parser parser("berth volume", "COMMAND [ARG...]",
+                "Volumes keep files beyond the life of a container. One machine at a time uses a volume.");
+  parser.positionals(command, 1)
+      .flags_end_at_positional()
+      .example("berth volume create data")
+      .epilogue(subcommand_list());
+  if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
+  const auto found = std::find_if(std::begin(kSubcommands), std::end(kSubcommands),
+                                  [&](const Command& one) { return one.name == command.front(); });
+  if (found == std::end(kSubcommands)) {
+    throw Error(Code::invalid_argument, "'{}' is not a command of berth volume: see 'berth volume --help'",
+                printable(command.front()));
+  }
+  return found->run(context, {command.begin() + 1, command.end()});
+}
+
+int volume_create(Context& context, const Arguments& arguments) {
+  std::vector<std::string> labels;
+  std::vector<std::string> options;
+  std::vector<std::string> names;
+  Parser parser("berth volume create", "[OPTIONS] [NAME]",
+                "Makes a volume and shows its name, which is made too when none is given.");
+  parser.list("--label", "K=V", labels, "Attach a label")
+      .list("-o,--opt", "size=SIZE", options, "How much fits in, such as 2g (default 10g)")
+      .positionals(names, 0, 1)
+      .example("berth volume create --opt size=2g data");
+  if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
+  volume::CreateOptions request;
+  if (!names.empty()) {
+    volume::check_name(names.front());
+    request.name = names.front();
+  }
+  request.labels = parse_labels(labels);
+  request.size = parse_volume_options(options);
+  print_line(context.engine().volumes().create(request, SystemClock().now()).name);
+  return 0;
+}
+
+int volume_ls(Context& context, const Arguments& arguments) {
+  bool quiet = false;
+  std::string format;
+  std::vector<std::string> none;
+  Parser parser("berth volume ls", "[OPTIONS]", "Lists volumes.");
+  parser.flag("-q,--quiet", quiet, "Show names only")
+      .value("--format", "json|TEMPLATE", format, "An object a line, or a template such as '{{.Name}}'")
+      .positionals(none, 0, 0)
+      .example("berth volume ls");
+  if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
+  volume::Store& volumes = context.engine().volumes();
+  Listing listing;
+  listing.fields = {{"Driver", "DRIVER"},        {"Name", "VOLUME NAME"},
+                    {"Labels", "LABELS", false}, {"Mountpoint", "MOUNTPOINT", false},
+                    {"Scope", "SCOPE", false},   {"Size", "SIZE", false}};
+  for (const volume::Volume& volume : volumes.list()) {
+    listing.rows.push_back({"local", volume.name, labels_text(volume.labels),
+                            volumes.image(volume.id).string(), "local",
+                            format_decimal_size(volumes.used_bytes(volume.id))});
+  }
+  print(render(listing, quiet && format.empty() ? "{{.Name}}" : format));
+  return 0;
+}
+
+int volume_inspect(Context& context, const Arguments& arguments) {
+  std::string format;
+  std::vector<std::string> names;
+  Parser parser("berth volume inspect", "[OPTIONS] VOLUME [VOLUME...]",
+                "Shows everything known about volumes, as JSON.");
+  parser.value("-f,--format", "TEMPLATE", format, "Show only this, such as '{{.Labels}}'")
+      .positionals(names, 1)
+      .example("berth volume inspect data");
+  if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
+  volume::Store& volumes = context.engine().volumes();
+  std::vector<std::string> found;
+  const int status = for_each_name(context, names, [&](const std::string& name) {
+    found.push_back(describe(volumes, volumes.get(name)));
+    if (!format.empty()) print_line(fill_json_template(format, found.back()));
+  });
+  if (format.empty()) print_line(indent_json("[" + join(found, ",") + "]"));
+  return status;
+}
+
+int volume_rm(Context& context, const Arguments& arguments) {
+  bool force = false;
+  std::vector<std::string> names;
+  Parser parser(
+      "berth volume rm", "[OPTIONS] VOLUME [VOLUME...]",
+      "Removes volumes, with all that is in them. One that a container has, running or not, stays.");
+  parser.flag("-f,--force", force, "Those that do not exist are no failure")
+      .positionals(names, 1)
+      .example("berth volume rm data");
+  if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
+  return for_each_name(context, names, [&](const std::string& name) {
+    try {
+      context.engine().volumes().remove(name);
+    } catch (const Error& error) {
+      if (!force || error.code() != Code::not_found) throw;
+    }
+    print_line(name);
+  });
+}
+
+int volume_prune(Context& context, const Arguments& arguments) {
+  bool force = false;
+  bool all = false;
+  std::vector<std::string> none;
+  Parser parser("berth volume prune", "[OPTIONS]", "Removes the anonymous volumes that no container has.");
+  parser.flag("-a,--all", all, "Those that somebody named, too")
+      .flag("-f,--force", force, "Do not ask")
+      .positionals(none, 0, 0)
+      .example("berth volume prune -f");
+  if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
+  if (!force && !confirmed(all)) return 0;
+  // Containers that a killed command left half done give back what they have.
+  context.engine().list();
+  const volume::Pruned pruned = context.engine().volumes().prune(all);
+  if (!pruned.names.empty()) print_line("Deleted Volumes:");
+  for (const std::string& name : pruned.names) print_line(name);
+  print_line(fmt::format("{}Total reclaimed space: {}", pruned.names.empty() ? "" : "\n",
+                         format_decimal_size(pruned.bytes)));
+  return 0;
+}
+
+}  // namespace berth::cli::command
