@@ -44,6 +44,11 @@ std::string lost_notice(std::uint64_t bytes, bool tty) {
       line_end, bytes);
 }
 
+std::optional<WindowSize> client_window_size(const SessionOptions& options) {
+  const std::optional<WindowSize> size = window_size(options.input);
+  return size ? size : window_size(options.output);
+}
+
 constexpr std::array kEndingSignals{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 sigset_t no_signals() {
@@ -285,12 +290,20 @@ void Session::leave(SessionEnd end) {
 }
 
 void Session::send_window_size() {
-  std::optional<WindowSize> size = window_size(options_.input);
-  if (!size) size = window_size(options_.output);
-  if (size) enqueue(launcher::encode_resize(size->columns, size->rows));
+  if (const std::optional<WindowSize> size = client_window_size(options_))
+    enqueue(launcher::encode_resize(size->columns, size->rows));
 }
 
 }  // namespace
+
+engine::AttachOptions start_options(const SessionOptions& options) {
+  const WindowSize size = client_window_size(options).value_or(WindowSize{});
+  engine::AttachOptions attach;
+  attach.with_input = options.with_input;
+  attach.columns = size.columns;
+  attach.rows = size.rows;
+  return attach;
+}
 
 SessionEnd run_session(engine::Attachment attachment, const SessionOptions& options) {
   return Session(std::move(attachment), options).run();

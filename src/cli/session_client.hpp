@@ -41,6 +41,10 @@ struct SessionEnd {
 /// and what writing the output gave.
 SessionEnd run_session(engine::Attachment attachment, const SessionOptions& options);
 
+/// For a session that starts with its client: its terminal has the client's window size from the first
+/// moment.
+engine::AttachOptions start_options(const SessionOptions& options);
+
 /// Waits until the session's process runs and lets go of it: nothing then, or how it ended without ever
 /// having run. Throws as run_session.
 std::optional<launcher::Exit> wait_started(engine::Attachment attachment);

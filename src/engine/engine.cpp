@@ -273,10 +273,11 @@ void Engine::start(std::string_view name) {
                    [&] { return launcher::Client::request_on(launch(pod), "/v1/started", kStartLimit); });
 }
 
-Attachment Engine::start_attached(std::string_view name, bool with_input) {
+Attachment Engine::start_attached(std::string_view name, const AttachOptions& options) {
   record::Pod pod = state_->touch(name);
   return launch_or_remove(pod, [&] {
-    const std::string target = fmt::format("/v1/attach?slow=wait&stdin={}", with_input ? 1 : 0);
+    const std::string target = fmt::format("/v1/attach?slow=wait&stdin={}&columns={}&rows={}",
+                                           options.with_input ? 1 : 0, options.columns, options.rows);
     return attachment(launcher::Client::open_stream_on(launch(pod), target), pod.session().tty);
   });
 }

@@ -77,6 +77,8 @@ struct AttachOptions {
   bool with_input = false;
   std::uint64_t tail = 0;        ///< so many of the last lines come first
   bool may_lose_output = false;  ///< rather than be cut off when it is not read fast enough
+  std::int32_t columns = 0;      ///< of the caller's terminal, for a session that starts with it; 0: none
+  std::int32_t rows = 0;
 };
 
 /// The verbs every front calls. Names are container names, ids or unique id prefixes. Each call first
@@ -102,7 +104,7 @@ class Engine {
   /// Starts it and returns once its process runs; throws why it cannot. Running already is fine.
   void start(std::string_view name);
   /// Starts it with a client attached from the first byte on. Failures of the start come as frames.
-  Attachment start_attached(std::string_view name, bool with_input);
+  Attachment start_attached(std::string_view name, const AttachOptions& options);
   Attachment attach(std::string_view name, const AttachOptions& options);
   Attachment exec(std::string_view name, const ExecOptions& options);
   Forwarder forwarder(std::string_view name);

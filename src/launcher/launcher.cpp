@@ -151,6 +151,8 @@ Task<> Launcher::configure_guest() {
     if (!co_await changed_.wait_until(deadline)) break;
   }
   guest_config_ = guest_config(pod_, guest_->keys(), clock_.now());
+  guest_config_.sessions.at(pod_.id()).window_columns = first_attach_.columns;
+  guest_config_.sessions.at(pod_.id()).window_rows = first_attach_.rows;
   if (settings_.files_only)
     keep_files_only(guest_config_);
   else

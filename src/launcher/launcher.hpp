@@ -37,6 +37,13 @@ struct ExecRequest {
   std::int32_t rows = 0;
 };
 
+struct AttachRequest {
+  bool with_input = false;
+  std::uint64_t tail = 0;    ///< so many of the last lines come first, of at most Launcher::kTailLimit bytes
+  std::int32_t columns = 0;  ///< of the client's terminal, for a session that has not started yet; 0: none
+  std::int32_t rows = 0;
+};
+
 struct CopyRequest {
   link::archive::Verb verb = link::archive::Verb::stat;
   std::string path;
@@ -88,9 +95,8 @@ class Launcher {
   Task<Exit> wait_end();
   /// The next end of the container's process, be it started again or not.
   Task<Exit> wait_exit();
-  /// Serves one client of the main session until it is gone. It gets the last `tail` lines there are first,
-  /// of at most kTailLimit bytes.
-  Task<> attach(std::shared_ptr<Subscriber> client, bool with_input, std::uint64_t tail);
+  /// Serves one client of the main session until it is gone.
+  Task<> attach(std::shared_ptr<Subscriber> client, AttachRequest request);
   static constexpr std::size_t kTailLimit = 512u << 10;
   /// Serves one exec with streams until it ended and its client has everything.
   Task<> exec(std::shared_ptr<Subscriber> client, ExecRequest request);
@@ -191,6 +197,7 @@ class Launcher {
   bool started_ = false;
   bool recorded_ = false;
   bool first_client_pending_ = false;
+  AttachRequest first_attach_;      ///< the last one before the session started
   std::int64_t runs_ended_ = 0;     ///< as the guest reported it
   std::int64_t outputs_ended_ = 0;  ///< as the output port says it
   bool restarting_ = false;

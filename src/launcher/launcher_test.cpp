@@ -148,7 +148,8 @@ class LauncherTest : public testing::Test {
     if (reading_) spawn_detached(loop_.get_executor(), "client", collect());
   }
   static Task<> attach(Launcher& launcher, std::shared_ptr<Subscriber> subscriber) {
-    co_await launcher.attach(subscriber, false, 0);
+    const AttachRequest request;
+    co_await launcher.attach(subscriber, request);
   }
   Task<> collect() {
     FrameParser parser;

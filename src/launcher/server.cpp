@@ -68,6 +68,23 @@ std::int64_t query_number(std::string_view target, std::string_view name, std::i
   return value;
 }
 
+std::int32_t query_side(std::string_view target, std::string_view name) {
+  const std::int64_t side = query_number(target, name, 0);
+  if (side < 0 || side > UINT16_MAX) throw Error(Code::invalid_argument, "no window has {} {}", side, name);
+  return static_cast<std::int32_t>(side);
+}
+
+AttachRequest query_attach(std::string_view target) {
+  AttachRequest request;
+  const std::int64_t tail = query_number(target, "tail", 0);
+  if (tail < 0) throw Error(Code::invalid_argument, "tail must not be negative");
+  request.tail = static_cast<std::uint64_t>(tail);
+  request.with_input = query_number(target, "stdin", 0) != 0;
+  request.columns = query_side(target, "columns");
+  request.rows = query_side(target, "rows");
+  return request;
+}
+
 SlowReader query_slow_reader(std::string_view target) {
   const std::string_view text = query_text(target, "slow", "cut-off");
   if (text == "wait") return SlowReader::wait;
@@ -242,17 +259,14 @@ Task<> Server::State::upgrade(Socket socket, std::string early, const Request& r
   std::optional<ExecRequest> exec;
   std::optional<CopyRequest> copy;
   SlowReader slow = SlowReader::wait;
-  std::int64_t tail = 0;
-  bool with_input = false;
+  AttachRequest attach;
   std::optional<Error> refusal;
   try {
     if (is_exec) exec = parse_exec(request.body());
     if (is_copy) copy = parse_copy(request.body());
     if (is_attach) {
       slow = query_slow_reader(target);
-      tail = query_number(target, "tail", 0);
-      with_input = query_number(target, "stdin", 0) != 0;
-      if (tail < 0) throw Error(Code::invalid_argument, "tail must not be negative");
+      attach = query_attach(target);
     }
     if (!is_exec && !is_attach && !is_copy) throw Error(Code::not_found, "no such stream: {}", target);
   } catch (const Error& error) {
@@ -278,7 +292,7 @@ Task<> Server::State::upgrade(Socket socket, std::string early, const Request& r
   } else {
     // The first await inside puts the client on the list of readers, so the start may go on now.
     if (is_first) launcher.first_client_came();
-    co_await launcher.attach(client, with_input, static_cast<std::uint64_t>(tail));
+    co_await launcher.attach(client, attach);
   }
 }
 

@@ -49,7 +49,7 @@ void Launcher::send_tail(Subscriber& client, std::uint64_t lines) const {
   }
 }
 
-Task<> Launcher::attach(std::shared_ptr<Subscriber> client, bool with_input, std::uint64_t tail) {
+Task<> Launcher::attach(std::shared_ptr<Subscriber> client, AttachRequest request) {
   if (exit_) {
     co_await wait_end();
     client->finish(encode_exit(*exit_));
@@ -57,12 +57,13 @@ Task<> Launcher::attach(std::shared_ptr<Subscriber> client, bool with_input, std
     client->finish(encode_error(restarting_error()));
   } else {
     if (started_) client->send(encode_frame(FrameKind::started, {}));
-    if (tail > 0) send_tail(*client, tail);
+    if (!started_) first_attach_ = request;
+    if (request.tail > 0) send_tail(*client, request.tail);
     clients_.push_back(client);
     spawn_detached(executor_, "client",
                    [](Launcher* self, std::shared_ptr<Subscriber> to, bool input) -> Task<> {
                      co_await self->forward_input(std::move(to), input);
-                   }(this, client, with_input));
+                   }(this, client, request.with_input));
   }
   co_await client->write_queue();
   clients_.remove(client);

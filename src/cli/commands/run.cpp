@@ -10,7 +10,7 @@ namespace berth::cli::command {
 namespace {
 
 int start_detached(Context& context, const std::string& id) {
-  if (const auto exit = wait_started(context.engine().start_attached(id, false))) return exit_status(*exit);
+  if (const auto exit = wait_started(context.engine().start_attached(id, {}))) return exit_status(*exit);
   print_line(id);
   return 0;
 }
@@ -43,7 +43,7 @@ int run(Context& context, const Arguments& arguments) {
   const record::Pod pod = create_container(context, options, true);
   if (detach) return start_detached(context, pod.id());
   session.pass_signal = signals_for(context, pod.id());
-  return exit_status(run_session(context.engine().start_attached(pod.id(), options.interactive), session));
+  return exit_status(run_session(context.engine().start_attached(pod.id(), start_options(session)), session));
 }
 
 }  // namespace berth::cli::command

@@ -36,7 +36,7 @@ int start(Context& context, const Arguments& arguments) {
     throw Error(Code::invalid_argument, "the input device is not a TTY");
   }
   session.pass_signal = signals_for(context, pod.id());
-  return exit_status(run_session(context.engine().start_attached(pod.id(), session.with_input), session));
+  return exit_status(run_session(context.engine().start_attached(pod.id(), start_options(session)), session));
 }
 
 }  // namespace berth::cli::command
