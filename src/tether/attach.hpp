@@ -40,8 +40,8 @@ class AttachServer : public std::enable_shared_from_this<AttachServer> {
   Task<> serve_next();
   Task<> meet_host();
 
-  /// Watched by one at a time: whoever looks whether a virtio-serial port is readable takes a buffer out of its
-  /// queue, and the interrupt of a buffer that was taken wakes nobody.
+  /// Watched by one at a time: whoever looks whether a virtio-serial port is readable takes a buffer out of
+  /// its queue, and the interrupt of a buffer that was taken wakes nobody.
   UniqueFd port_;
   AttachSource source_;
   bool used_ = false;
