@@ -10,7 +10,6 @@
 #include <boost/asio/post.hpp>
 
 #include "base/io.hpp"
-#include "base/log.hpp"
 
 namespace berth::link::ssh {
 namespace {
@@ -124,10 +123,10 @@ void Connection::note_changes() {
 
 bool Connection::take_what_came() {
   if (!is_readable()) return false;
-  const std::uint64_t taken = bytes_.in_bytes;
+  const std::uint64_t taken_before = bytes_.in_bytes;
   poll_once();
   require_unbroken();
-  return bytes_.in_bytes != taken;
+  return bytes_.in_bytes != taken_before;
 }
 
 Task<> Connection::wait_activity() {

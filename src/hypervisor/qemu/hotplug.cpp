@@ -7,6 +7,7 @@
 #include <chrono>
 #include <utility>
 
+#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/log.hpp"
@@ -26,12 +27,6 @@ constexpr std::size_t kMostDeleted = 256;
 
 /// For what comes without an event, or before somebody waits for it.
 constexpr Milliseconds kLookAgain{200};
-
-using Clock = std::chrono::steady_clock;
-
-Milliseconds left_until(Clock::time_point deadline) {
-  return std::max(std::chrono::ceil<Milliseconds>(deadline - Clock::now()), Milliseconds(0));
-}
 
 std::string text_of(const json::object& object, std::string_view name) {
   const json::value* value = object.if_contains(name);
@@ -316,7 +311,7 @@ Task<> Hotplug::remove(Taken& taken, std::string key, std::string what, Millisec
 }
 
 Task<> Hotplug::wait_deleted(std::string id, std::string what, Milliseconds limit) {
-  const auto deadline = Clock::now() + limit;
+  const auto deadline = std::chrono::steady_clock::now() + limit;
   while (!deleted_.contains(id)) {
     if (refused_.contains(id)) throw Error(Code::busy, "the guest does not let go of the {}", what);
     const Milliseconds left = left_until(deadline);
@@ -392,7 +387,7 @@ Task<> Hotplug::set_cpus(unsigned count, Milliseconds limit) {
     throw Error(Code::unsupported,
                 "a machine under software emulation keeps its {} CPUs until it is started anew", size_.cpus);
   }
-  const auto deadline = Clock::now() + limit;
+  const auto deadline = std::chrono::steady_clock::now() + limit;
   const std::vector<Cpu> cpus = co_await query_cpus();
   const auto is_there = [](const Cpu& cpu) { return !cpu.path.empty(); };
   size_.cpus = static_cast<unsigned>(std::count_if(cpus.begin(), cpus.end(), is_there));
@@ -477,7 +472,7 @@ Task<> Hotplug::set_memory(std::uint64_t bytes, Milliseconds limit) {
   if (!has_memory_device_ && more == 0) co_return;
   if (!has_memory_device_) co_await add_memory_device();
   co_await request_memory(more);
-  const auto deadline = Clock::now() + limit;
+  const auto deadline = std::chrono::steady_clock::now() + limit;
   std::uint64_t has = co_await plugged_memory();
   while (has != more) {
     const Milliseconds left = left_until(deadline);

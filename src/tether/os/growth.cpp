@@ -116,8 +116,7 @@ Task<> Growth::wait_cpus(unsigned count, Milliseconds limit) {
   if (online_cpus() < count) look_again();
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (online_cpus() < count) {
-    const auto left = std::chrono::ceil<Milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left <= Milliseconds(0) || !co_await changed_.wait_for(left)) {
+    if (!co_await changed_.wait_until(deadline)) {
       if (online_cpus() >= count) break;
       throw Error(Code::timeout, "{} of {} CPUs are online within {} ms", online_cpus(), count,
                   limit.count());
