@@ -1,24 +1,16 @@
 import os
-import pathlib
-import shutil
-import subprocess
-import tempfile
 
 import pytest
 
-from harness import IDLE, REPOSITORY, Berth, unique_name, wait_until
+from harness import IDLE, Berth, make_busybox_layout, temporary_base, unique_name, wait_until
 
 IMAGE = "busybox"
 
 
 @pytest.fixture(scope="session")
 def base():
-    """Short, as socket addresses are, and open to the user that QEMU runs as."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="berth-", dir="/tmp"))
-    path.chmod(0o755)
-    (path / "given").mkdir()
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    with temporary_base() as path:
+        yield path
 
 
 @pytest.fixture(scope="session")
@@ -28,11 +20,9 @@ def given(base):
 
 
 @pytest.fixture(scope="session")
-def busybox_layout(given):
+def busybox_layout(base):
     """An OCI layout with the image busybox:latest."""
-    layout = given / "busybox"
-    subprocess.run([REPOSITORY / "scripts" / "make-busybox-image", layout], check=True, stdout=subprocess.DEVNULL)
-    return layout
+    return make_busybox_layout(base)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Drives the built `berth` as a user does, and looks at what it leaves on the machine."""
 
 import collections
+import contextlib
 import dataclasses
 import fcntl
 import itertools
@@ -10,10 +11,12 @@ import pathlib
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import termios
 import time
 
@@ -198,6 +201,38 @@ class Berth:
             if pathlib.Path(folder) == self.base and "given" in folders:
                 folders.remove("given")
             yield from (os.path.relpath(os.path.join(folder, name), self.base) for name in folders + files)
+
+
+@contextlib.contextmanager
+def temporary_base(prefix="berth-"):
+    """Short, as socket addresses are, and open to the user that QEMU runs as. The census does not count what is in the
+    folder "given"."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
+    path.chmod(0o755)
+    (path / "given").mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def make_busybox_layout(base):
+    """An OCI layout with the image busybox:latest."""
+    layout = base / "given" / "busybox"
+    subprocess.run([REPOSITORY / "scripts" / "make-busybox-image", layout], check=True, stdout=subprocess.DEVNULL)
+    return layout
+
+
+@contextlib.contextmanager
+def busybox_berth(prefix):
+    """A Berth of its own that has the image busybox; its containers go with it."""
+    with temporary_base(prefix) as base:
+        berth = Berth(base)
+        berth.ok("pull", "-q", f"oci:{make_busybox_layout(base)}")
+        try:
+            yield berth
+        finally:
+            berth.remove_all()
 
 
 def difference(before, now):

@@ -41,12 +41,6 @@ constexpr Command kCommands[] = {
     {"version", "Show the version", command::version},
 };
 
-std::string command_list() {
-  std::string text = "Commands:\n";
-  for (const Command& command : kCommands) text += fmt::format("  {:<13}{}\n", command.name, command.summary);
-  return text + "\nSee 'berth COMMAND --help' for a command's options.\n";
-}
-
 struct GlobalOptions {
   std::string root;
   std::string runtime;
@@ -63,7 +57,7 @@ void declare(GlobalOptions& options, Parser& parser) {
       .positionals(options.command, 0)
       .flags_end_at_positional()
       .example("berth run --rm -it debian:12 bash")
-      .epilogue(command_list());
+      .epilogue(command_list(kCommands, "berth"));
 }
 
 engine::Paths paths_for(const GlobalOptions& options) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "cli/context.hpp"
@@ -19,6 +20,18 @@ struct Command {
 };
 
 std::span<const Command> commands();
+
+/// The lines of a help text that list `commands`; `program` is e.g. "berth volume".
+std::string command_list(std::span<const Command> commands, std::string_view program);
+
+/// Runs one of several commands of a command: `name` is e.g. "volume".
+struct CommandGroup {
+  std::string_view name;
+  std::string_view description;
+  std::string_view example;
+  std::span<const Command> commands;
+};
+int run_group(const CommandGroup& group, Context& context, const Arguments& arguments);
 
 namespace command {
 

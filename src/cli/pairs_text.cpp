@@ -34,13 +34,14 @@ struct PairValue : describe::Bytes {
 
 using PairTexts = std::map<std::string, PairValue>;
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return describe::to_json(PairValue{{std::string(text)}});
 }
 
 std::string line_of(char sign, const Pairs::value_type& pair, bool show_secrets) {
   const bool hidden = !show_secrets && extraconfig::is_confidential(pair.first);
-  return fmt::format("{} {}: {}\n", sign, quoted(pair.first), hidden ? "<secret>" : quoted(pair.second));
+  return fmt::format("{} {}: {}\n", sign, in_quotes(pair.first),
+                     hidden ? "<secret>" : in_quotes(pair.second));
 }
 
 }  // namespace

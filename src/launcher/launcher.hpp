@@ -202,12 +202,12 @@ class Launcher {
   std::int64_t outputs_ended_ = 0;  ///< as the output port says it
   bool restarting_ = false;
   bool output_held_ = false;
-  bool updating_ = false;
   bool regulating_ = false;
   bool log_failed_ = false;
   bool files_ready_ = false;
   std::size_t file_users_ = 0;
   std::size_t copies_ = 0;
+  std::size_t updates_ = 0;
   std::optional<Exit> exit_;
   std::optional<Error> start_failure_;
 };

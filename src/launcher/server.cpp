@@ -47,7 +47,7 @@ Response refuse(const Request& request, const Error& error) {
 }
 
 /// Values of a query such as "?grace=10&slow=lose".
-std::string_view query_text(std::string_view target, std::string_view name, std::string_view otherwise) {
+std::optional<std::string_view> query_text(std::string_view target, std::string_view name) {
   const std::string wanted = std::string(name) + "=";
   std::size_t at = target.find('?');
   while (at != std::string_view::npos) {
@@ -55,15 +55,15 @@ std::string_view query_text(std::string_view target, std::string_view name, std:
     if (rest.starts_with(wanted)) return rest.substr(wanted.size(), rest.find('&') - wanted.size());
     at = target.find('&', at + 1);
   }
-  return otherwise;
+  return std::nullopt;
 }
 
 std::int64_t query_number(std::string_view target, std::string_view name, std::int64_t otherwise) {
-  const std::string_view digits = query_text(target, name, {});
-  if (digits.data() == nullptr) return otherwise;
+  const std::optional<std::string_view> digits = query_text(target, name);
+  if (!digits) return otherwise;
   std::int64_t value = 0;
-  const char* const last = digits.data() + digits.size();
-  const auto [end, failure] = std::from_chars(digits.data(), last, value);
+  const char* const last = digits->data() + digits->size();
+  const auto [end, failure] = std::from_chars(digits->data(), last, value);
   if (failure != std::errc{} || end != last) throw Error(Code::invalid_argument, "{} must be a number", name);
   return value;
 }
@@ -86,7 +86,7 @@ AttachRequest query_attach(std::string_view target) {
 }
 
 SlowReader query_slow_reader(std::string_view target) {
-  const std::string_view text = query_text(target, "slow", "cut-off");
+  const std::string_view text = query_text(target, "slow").value_or("cut-off");
   if (text == "wait") return SlowReader::wait;
   if (text == "cut-off") return SlowReader::cut_off;
   if (text == "lose") return SlowReader::lose;

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "base/counted.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 #include "launcher/launcher.hpp"
@@ -17,22 +18,18 @@ constexpr Milliseconds kAdjustLimit{10'000};
 
 Task<> Launcher::update(UpdateRequest request) {
   require_running();
-  if (updating_) throw Error(Code::busy, "container {} is being updated already", pod_.name());
-  updating_ = true;
-  struct Guard {
-    bool& flag;
-    ~Guard() { flag = false; }
-  };
-  const Guard guard{updating_};
+  if (updates_ > 0) throw Error(Code::busy, "container {} is being updated already", pod_.name());
+  const Counted update(updates_);
   const hypervisor::Size before = machine_->size();
   const std::int64_t limit_before = guest_config_.sessions.at(pod_.id()).resources.nano_cpus;
   hypervisor::Size wanted = before;
   if (request.memory_bytes) wanted.memory_bytes = *request.memory_bytes;
   if (request.cpus) wanted.cpus = whole_cpus(*request.cpus);
+  const auto nano_cpus = static_cast<std::int64_t>(request.cpus.value_or(0) * 1e9);
   std::exception_ptr failure;
   try {
     co_await resize_machine(wanted);
-    if (request.cpus) co_await limit_container(static_cast<std::int64_t>(*request.cpus * 1e9));
+    if (request.cpus) co_await limit_container(nano_cpus);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -49,7 +46,7 @@ Task<> Launcher::update(UpdateRequest request) {
     if (request.memory_bytes) pod.host.memory_bytes = *request.memory_bytes;
     if (!request.cpus) return;
     pod.host.cpus = *request.cpus;
-    pod.session().resources.nano_cpus = static_cast<std::int64_t>(*request.cpus * 1e9);
+    pod.session().resources.nano_cpus = nano_cpus;
   });
 }
 

@@ -114,10 +114,8 @@ bool Client::connected() const {
 
 Task<std::unique_ptr<Channel>> Client::open(const Request& request, Milliseconds limit) {
   const auto connection = connection_;
-  connection->require_unbroken();
-  ssh_channel channel = ssh_channel_new(connection->session());
-  if (channel == nullptr) throw connection->broken_error();
-  std::unique_ptr<Channel> result = connection->make_channel(channel);
+  std::unique_ptr<Channel> result = connection->new_channel();
+  ssh_channel channel = result->state_->channel;
   const auto request_step = [&](std::function<int()> step, std::string what) -> Task<> {
     const int state = co_await connection->until_done(std::move(step), SSH_AGAIN, limit, what);
     if (state != SSH_OK)
@@ -152,10 +150,8 @@ Task<std::unique_ptr<Channel>> Client::open(const Request& request, Milliseconds
 
 Task<std::unique_ptr<Channel>> Client::forward(const ForwardTarget& target, Milliseconds limit) {
   const auto connection = connection_;
-  connection->require_unbroken();
-  ssh_channel channel = ssh_channel_new(connection->session());
-  if (channel == nullptr) throw connection->broken_error();
-  std::unique_ptr<Channel> result = connection->make_channel(channel);
+  std::unique_ptr<Channel> result = connection->new_channel();
+  ssh_channel channel = result->state_->channel;
   const auto step = [channel, host = target.host, port = target.port] {
     return ssh_channel_open_forward(channel, host.c_str(), port, "localhost", 0);
   };

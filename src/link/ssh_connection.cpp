@@ -172,6 +172,13 @@ std::unique_ptr<Channel> Connection::make_channel(ssh_channel channel) {
   return std::unique_ptr<Channel>(new Channel(std::move(state)));
 }
 
+std::unique_ptr<Channel> Connection::new_channel() {
+  require_unbroken();
+  ssh_channel channel = ssh_channel_new(session());
+  if (channel == nullptr) throw broken_error();
+  return make_channel(channel);
+}
+
 Channel::Channel(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
 Channel::~Channel() {

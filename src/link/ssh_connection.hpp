@@ -49,6 +49,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void require_unbroken() const;
 
   std::unique_ptr<Channel> make_channel(ssh_channel channel);
+  /// A client's channel, still to be opened.
+  std::unique_ptr<Channel> new_channel();
 
  private:
   Task<> pump_reads();

@@ -11,6 +11,7 @@
 #include <random>
 
 #include "base/error.hpp"
+#include "base/expect_error.hpp"
 #include "base/files.hpp"
 #include "base/io.hpp"
 #include "record/database.hpp"
@@ -45,17 +46,6 @@ Pod pod_of(const std::string& beginning, const std::string& name) {
 
 PortBinding port_of(std::string address, std::uint16_t port, Protocol protocol = Protocol::tcp) {
   return {std::move(address), port, 80, protocol};
-}
-
-template <typename Action>
-void expect_error(Code code, const std::string& text, Action action) {
-  try {
-    action();
-    ADD_FAILURE() << "no Error, expected " << to_string(code);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    EXPECT_THAT(error.what(), HasSubstr(text));
-  }
 }
 
 /// Runs `action` in a process of its own, which ends with 0 unless an exception leaves it.

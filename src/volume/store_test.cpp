@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.hpp"
+#include "base/expect_error.hpp"
 #include "base/files.hpp"
 #include "base/io.hpp"
 #include "base/process.hpp"
@@ -26,17 +27,6 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 constexpr Nanoseconds kNow{7};
-
-template <typename Action>
-void expect_error(Code code, const std::string& text, Action action) {
-  try {
-    action();
-    ADD_FAILURE() << "no Error, expected " << to_string(code);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    EXPECT_THAT(error.what(), HasSubstr(text));
-  }
-}
 
 struct VolumeStore : ::testing::Test {
   VolumeStore() : records(database) {}

@@ -286,6 +286,18 @@ Task<std::unique_ptr<link::ssh::Channel>> Guest::attach(std::string id, std::str
   co_return co_await attach_port_->open(std::move(request));
 }
 
+Task<std::unique_ptr<link::ssh::Channel>> Guest::exec_attached(std::string id,
+                                                               std::vector<std::string> command) {
+  config::SessionConfig session = make_session(std::move(command));
+  session.common.id = id;
+  session.container = "main";
+  session.run_block = true;
+  session.open_stdin = true;
+  config.execs[id] = std::move(session);
+  co_await push();
+  co_return co_await attach(id, "stdin,stdout,stderr");
+}
+
 Task<hypervisor::MachineEnd> Guest::power_off() {
   link::Order order;
   order.verb = link::verb::power_off;

@@ -88,6 +88,9 @@ class Guest {
   SessionOutput& output(const std::string& id) { return outputs_[id]; }
 
   Task<std::unique_ptr<link::ssh::Channel>> attach(std::string id, std::string streams);
+  /// Adds an exec of the session "main" that has standard input and waits for it, and attaches to all its
+  /// streams.
+  Task<std::unique_ptr<link::ssh::Channel>> exec_attached(std::string id, std::vector<std::string> command);
 
   link::AttachPort& attach_port() { return *attach_port_; }
 

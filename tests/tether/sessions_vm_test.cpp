@@ -169,14 +169,8 @@ Task<> echo_lines(link::ssh::Channel& channel, int count) {
 TEST(TetherVm, D1EachOfManyLinesComesBackBeforeTheNext) {
   run_on_loop([]() -> Task<> {
     auto guest = co_await boot_with_main(kIdle);
-    config::SessionConfig session = make_session({"/bin/cat"});
-    session.common.id = "cat";
-    session.container = "main";
-    session.run_block = true;
-    session.open_stdin = true;
-    guest->config.execs["cat"] = std::move(session);
-    co_await guest->push();
-    const auto channel = co_await guest->attach("cat", "stdin,stdout,stderr");
+    const std::vector<std::string> cat{"/bin/cat"};
+    const auto channel = co_await guest->exec_attached("cat", cat);
     Task<> lines = echo_lines(*channel, 4000);
     co_await with_deadline(Milliseconds(120'000), "the echo of the lines", std::move(lines));
     co_await guest->power_off();

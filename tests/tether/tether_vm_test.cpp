@@ -213,14 +213,7 @@ TEST(TetherVm, TakesUpTheAttachPortAgainAfterItsConnectionBroke) {
     co_await guest->wait_output("main", "first line", has_seen("one\n"));
 
     // Leaves bytes under way in both directions.
-    config::SessionConfig flood = make_session(command("cat", "/dev/zero"));
-    flood.common.id = "flood";
-    flood.container = "main";
-    flood.run_block = true;
-    flood.open_stdin = true;
-    guest->config.execs["flood"] = std::move(flood);
-    co_await guest->push();
-    const auto unread = co_await guest->attach("flood", "stdin,stdout,stderr");
+    const auto unread = co_await guest->exec_attached("flood", command("cat", "/dev/zero"));
     co_await unread->write_all(std::string(64 << 10, 'x'));
     guest->attach_port().drop_connection();
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <iostream>
 
 #include <boost/json.hpp>
@@ -26,12 +25,6 @@ constexpr Command kSubcommands[] = {
     {"rm", "Remove volumes", volume_rm},
     {"prune", "Remove the volumes that no container has", volume_prune},
 };
-
-std::string subcommand_list() {
-  std::string text = "Commands:\n";
-  for (const Command& one : kSubcommands) text += fmt::format("  {:<9}{}\n", one.name, one.summary);
-  return text + "\nSee 'berth volume COMMAND --help' for a command's options.\n";
-}
 
 /// "size=SIZE" of --opt, as often as it is given; the last one counts.
 std::optional<std::uint64_t> parse_volume_options(const std::vector<std::string>& texts) {
@@ -81,21 +74,10 @@ bool confirmed(bool all) {
 }  // namespace
 
 int volume(Context& context, const Arguments& arguments) {
-  std::vector<std::string> command;
-  Parser parser("berth volume", "COMMAND [ARG...]",
-                "Volumes keep files beyond the life of a container. One machine at a time uses a volume.");
-  parser.positionals(command, 1)
-      .flags_end_at_positional()
-      .example("berth volume create data")
-      .epilogue(subcommand_list());
-  if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
-  const auto found = std::find_if(std::begin(kSubcommands), std::end(kSubcommands),
-                                  [&](const Command& one) { return one.name == command.front(); });
-  if (found == std::end(kSubcommands)) {
-    throw Error(Code::invalid_argument, "'{}' is not a command of berth volume: see 'berth volume --help'",
-                printable(command.front()));
-  }
-  return found->run(context, {command.begin() + 1, command.end()});
+  return run_group(
+      {"volume", "Volumes keep files beyond the life of a container. One machine at a time uses a volume.",
+       "berth volume create data", kSubcommands},
+      context, arguments);
 }
 
 int volume_create(Context& context, const Arguments& arguments) {
