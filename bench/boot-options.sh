@@ -58,7 +58,7 @@ single="no_timer_check tsc=reliable nokaslr 8250.nr_uarts=1 cryptomgr.notests ra
 declare -A cpu machine tcg smp memory initramfs line devices image firmware places
 order=()
 q35=q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,smm=off
-model=max,la57=off
+model=max,la57=off,erms=off,fsrm=off
 variant() {  # NAME [key=value...]; the defaults are the choice of qemu/arguments.cpp
   local name=$1 setting
   shift
@@ -75,7 +75,7 @@ variant() {  # NAME [key=value...]; the defaults are the choice of qemu/argument
 }
 
 variant chosen
-for other in qemu64 max Nehalem-v1 Haswell-v4 EPYC-v3; do variant "cpu $other" "cpu=$other"; done
+for other in qemu64 max max,la57=off Nehalem-v1 Haswell-v4 EPYC-v3; do variant "cpu $other" "cpu=$other"; done
 variant "machine plain" "machine=q35"
 variant "machine pc" "machine=pc,usb=off,vmport=off,hpet=off"
 for option in hpet=on smm=on sata=on i8042=off pit=off graphics=off; do

@@ -21,13 +21,14 @@ inline constexpr std::string_view kAttachPort = "berth.attach";
 struct Hello {
   std::int32_t version = kLinkVersion;
   std::string kernel;                   ///< uname release
-  std::int64_t uptime_nanoseconds = 0;  ///< CLOCK_BOOTTIME
+  std::int64_t uptime_nanoseconds = 0;  ///< CLOCK_BOOTTIME, of this and the following
+  std::int64_t began_nanoseconds = 0;   ///< when the tether's program began
 };
 
 constexpr auto describe(const Hello*) {
   using namespace berth::describe;
   return fields(field<&Hello::version>("Version"), field<&Hello::kernel>("Kernel"),
-                field<&Hello::uptime_nanoseconds>("Uptime"));
+                field<&Hello::uptime_nanoseconds>("Uptime"), field<&Hello::began_nanoseconds>("Began"));
 }
 
 /// Verbs of an order.

@@ -30,7 +30,7 @@ Task<UniqueFd> open_port(tether::os::Devices& devices, std::string_view name) {
   co_return open_file(device, O_RDWR | O_NONBLOCK);
 }
 
-Task<> serve(tether::os::Modules& modules) {
+Task<> serve(tether::os::Modules& modules, std::int64_t began_nanoseconds) {
   const auto executor = co_await asio::this_coro::executor;
   const SystemClock clock;
   tether::os::Devices devices(executor);
@@ -39,7 +39,7 @@ Task<> serve(tether::os::Modules& modules) {
   ports.output = co_await open_port(devices, link::kOutputPort);
   ports.attach = co_await open_port(devices, link::kAttachPort);
   co_await tether::os::wait_host_end(executor, ports.control.get());
-  tether::Tether guest(executor, std::move(ports), devices, modules, clock);
+  tether::Tether guest(executor, std::move(ports), devices, modules, clock, began_nanoseconds);
   try {
     co_await guest.run();
   } catch (const Error& error) {
@@ -59,12 +59,13 @@ int main(int count, char** words) {
     std::fputs("berth-tether is the first process of a pod's machine and cannot be run by hand\n", stderr);
     return 2;
   }
+  const std::int64_t began = tether::os::uptime_nanoseconds();
   ::signal(SIGPIPE, SIG_IGN);
   log::set_tag("tether");
   try {
     tether::os::Modules modules = tether::os::boot();
     asio::io_context loop(1);
-    spawn_detached(loop.get_executor(), "tether", serve(modules));
+    spawn_detached(loop.get_executor(), "tether", serve(modules, began));
     loop.run();
   } catch (const std::exception& error) {
     log::error("{}", error.what());

@@ -31,14 +31,13 @@ constexpr Milliseconds kHelloLimit{30'000};
 constexpr Milliseconds kKillLimit{5'000};
 constexpr Milliseconds kFarewellLimit{500};
 
-link::Hello make_hello() {
+link::Hello make_hello(std::int64_t began_nanoseconds) {
   link::Hello hello;
+  hello.began_nanoseconds = began_nanoseconds;
   utsname system{};
   check(::uname(&system), "uname");
   hello.kernel = system.release;
-  timespec up{};
-  check(::clock_gettime(CLOCK_BOOTTIME, &up), "read the boot clock");
-  hello.uptime_nanoseconds = up.tv_sec * 1'000'000'000 + up.tv_nsec;
+  hello.uptime_nanoseconds = os::uptime_nanoseconds();
   return hello;
 }
 
@@ -50,8 +49,9 @@ void require_session_id(const std::string& id) {
 }  // namespace
 
 Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& devices, os::Modules& modules,
-               const Clock& clock)
+               const Clock& clock, std::int64_t began_nanoseconds)
     : executor_(executor),
+      began_nanoseconds_(began_nanoseconds),
       clock_(clock),
       control_(executor, std::move(ports.control)),
       output_(std::move(ports.output), executor, clock),
@@ -91,7 +91,7 @@ Task<> Tether::run() {
 
 Task<> Tether::greet() {
   extraconfig::Difference hello;
-  hello.changed = extraconfig::encode(make_hello());
+  hello.changed = extraconfig::encode(make_hello(began_nanoseconds_));
   co_await control_.send(link::DocumentKind::hello, std::move(hello), kHelloLimit);
 }
 

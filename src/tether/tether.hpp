@@ -34,8 +34,9 @@ class Tether {
     UniqueFd attach;
   };
 
+  /// `began_nanoseconds`: when the program began, as the hello tells it.
   Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& devices, os::Modules& modules,
-         const Clock& clock);
+         const Clock& clock, std::int64_t began_nanoseconds);
 
   /// Serves until the control port ends.
   Task<> run();
@@ -102,6 +103,7 @@ class Tether {
   const config::SessionConfig& running_container() const;
 
   asio::any_io_executor executor_;
+  std::int64_t began_nanoseconds_;
   const Clock& clock_;
   link::ControlChannel control_;
   OutputPort output_;

@@ -35,8 +35,8 @@ constexpr std::string_view kMachine =
     "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,smm=off,dump-guest-core=off,mem-merge=off";
 constexpr std::string_view kTcg = "tcg,tb-size=64";
 /// All that QEMU can emulate, as images may be built for x86-64-v3; five-level paging only makes page walks
-/// longer.
-constexpr std::string_view kTcgCpu = "max,la57=off";
+/// longer, and the string instructions that erms and fsrm call fast are emulated byte by byte.
+constexpr std::string_view kTcgCpu = "max,la57=off,erms=off,fsrm=off";
 constexpr std::string_view kSandbox =
     "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 

@@ -156,6 +156,12 @@ void power_off() {
   ::_exit(1);
 }
 
+std::int64_t uptime_nanoseconds() {
+  timespec up{};
+  check(::clock_gettime(CLOCK_BOOTTIME, &up), "read the boot clock");
+  return up.tv_sec * 1'000'000'000 + up.tv_nsec;
+}
+
 void set_wall_clock(std::int64_t nanoseconds_since_epoch) {
   constexpr std::int64_t kSecond = 1'000'000'000;
   const timespec time{nanoseconds_since_epoch / kSecond, nanoseconds_since_epoch % kSecond};

@@ -28,6 +28,9 @@ inline constexpr std::string_view kStateFolder = "/run/berth";
 /// Kills nothing and unmounts nothing: sync(2) and off.
 [[noreturn]] void power_off();
 
+/// CLOCK_BOOTTIME.
+std::int64_t uptime_nanoseconds();
+
 /// The clock that the sessions see.
 void set_wall_clock(std::int64_t nanoseconds_since_epoch);
 
