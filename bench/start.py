@@ -1,13 +1,15 @@
 #!/usr/bin/python3
-"""Compares how long `run --rm IMAGE true` takes with berth and with podman on runc, of the same image.
+"""Compares how long `run --rm IMAGE true` takes with berth and with podman on runc, of the same image; with --exec, how long
+`exec CONTAINER true` takes in a running container.
 
 The runs are interleaved, so that a busy machine hurts all alike. CPU is that of the command and of all it started, to their
-ends. A peer that is not installed is left out with a note.
+ends, with --exec of the command alone. A peer that is not installed is left out with a note.
 
-  bench/start.py [-n RUNS] [--image LAYOUT] [--berth PROGRAM]
+  bench/start.py [--exec] [-n RUNS] [--image LAYOUT] [--berth PROGRAM]
 """
 
 import argparse
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -26,10 +28,16 @@ RUN_LIMIT = 180  # seconds, for one run and all it started
 
 
 class Peer:
-    def __init__(self, name, version, command, environment=None):
+    """`program` with its options; `image` as it calls the image, `options` for its `run`."""
+
+    def __init__(self, name, version, program, image, options=(), environment=None):
         self.name = name
         self.version = version
-        self.command = command
+        self.program = program
+        self.image = image
+        self.options = options
+        self.command = [*program, "run", "--rm", *options, image, "true"]
+        self.waits_for_all = True
         self.environment = {**os.environ, **(environment or {})}
         self.wall = []
         self.cpu = []
@@ -41,9 +49,23 @@ class Peer:
         subprocess.run(self.command, env=self.environment, check=True, stdin=subprocess.DEVNULL,
                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=RUN_LIMIT)
         wall = time.monotonic() - begin
-        wait_for_descendants(time.monotonic() + RUN_LIMIT)
+        if self.waits_for_all:
+            wait_for_descendants(time.monotonic() + RUN_LIMIT)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def start_container(self):
+        """What is measured from now on is an exec in it."""
+        self._do("run", "-d", "--name", "bench", *self.options, self.image, "sleep", "1000000")
+        self.command = [*self.program, "exec", "bench", "true"]
+        self.waits_for_all = False
+
+    def remove_container(self):
+        self._do("rm", "-f", "bench")
+
+    def _do(self, *arguments):
+        subprocess.run([*self.program, *arguments], env=self.environment, check=True, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, timeout=RUN_LIMIT)
 
     def measure(self):
         wall, cpu = self.run()
@@ -72,7 +94,7 @@ def make_berth(program, layout, work):
     # Short, as socket addresses are.
     environment = {"BERTH_ROOT": str(work / "b"), "BERTH_RUNTIME": str(work / "r")}
     name = output_of("env", *(f"{key}={value}" for key, value in environment.items()), program, "pull", "-q", f"oci:{layout}")
-    return Peer("berth", output_of(program, "version"), [program, "run", "--rm", name, "true"], environment)
+    return Peer("berth", output_of(program, "version"), [program], name, environment=environment)
 
 
 def make_podman(layout, work):
@@ -85,7 +107,7 @@ def make_podman(layout, work):
         image = output_of(*podman, "pull", "-q", f"oci:{layout}").split()[-1]
         # Podman's own limits need CAP_SYS_RESOURCE, which a host that is itself confined may lack.
         limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
-        peer = Peer("podman, runc", output_of("podman", "--version"), [*podman, "run", "--rm", *limits, image, "true"])
+        peer = Peer("podman, runc", output_of("podman", "--version"), podman, image, limits)
         peer.run()
         return peer
     except subprocess.CalledProcessError as failure:
@@ -111,8 +133,21 @@ def print_table(peers):
               f"{min(peer.wall):7.3f} s {statistics.median(peer.cpu):9.3f} s")
 
 
+def measure(peers, runs, execs):
+    with contextlib.ExitStack() as containers:
+        if execs:
+            for peer in peers:
+                peer.start_container()
+                containers.callback(peer.remove_container)
+                peer.run()  # the first one connects
+        for _ in range(runs):
+            for peer in peers:
+                peer.measure()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--exec", action="store_true", help="measure exec in a running container")
     parser.add_argument("-n", "--runs", type=int, default=int(os.environ.get("BENCH_RUNS", "30")))
     parser.add_argument("--image", type=pathlib.Path, help="a folder in OCI image layout; a busybox is made unless given")
     parser.add_argument("--berth", default=str(REPOSITORY / "build/release/berth"))
@@ -129,9 +164,7 @@ def main():
         peers = [peer for peer in peers if peer is not None]
         peers[0].run()  # the first one fills caches
         load = os.getloadavg()[0]
-        for _ in range(options.runs):
-            for peer in peers:
-                peer.measure()
+        measure(peers, options.runs, options.exec)
         print(f"{platform.release()}, {os.cpu_count()} processors, load average {load:.2f} before and "
               f"{os.getloadavg()[0]:.2f} after")
         for peer in peers:
