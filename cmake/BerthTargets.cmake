@@ -12,6 +12,8 @@ target_compile_definitions(berth_options INTERFACE
   BOOST_ASIO_NO_DEPRECATED
   BERTH_VERSION="${PROJECT_VERSION}")
 target_compile_options(berth_options INTERFACE -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor)
+# So that the linker can leave out what the tether does not use.
+target_compile_options(berth_options INTERFACE -ffunction-sections -fdata-sections)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 reports these falsely: the first two on coroutine frames at -O2, the others on appended strings.
   target_compile_options(berth_options INTERFACE -Wno-mismatched-new-delete -Wno-maybe-uninitialized
