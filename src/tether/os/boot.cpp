@@ -17,7 +17,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <string>
 #include <vector>
 
@@ -154,12 +153,6 @@ void power_off() {
   ::reboot(RB_POWER_OFF);
   // Only without CAP_SYS_BOOT; the end of PID 1 stops the machine as well.
   ::_exit(1);
-}
-
-void set_wall_clock(std::int64_t nanoseconds_since_epoch) {
-  constexpr std::int64_t kSecond = 1'000'000'000;
-  const timespec time{nanoseconds_since_epoch / kSecond, nanoseconds_since_epoch % kSecond};
-  check(::clock_settime(CLOCK_REALTIME, &time), "set the clock");
 }
 
 void add_entropy(std::string_view bytes) {
