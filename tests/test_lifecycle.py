@@ -13,7 +13,7 @@ pytestmark = pytest.mark.lifecycle
 
 COMMANDS = ["run", "ps", "logs", "exec", "attach", "stop", "kill", "start", "wait", "rm", "inspect", "images", "rmi",
             "pull", "stats", "doctor", "version", "cp", "port", "port-forward", "ssh", "ssh-config", "ssh-proxy", "create",
-            "restart"]
+            "restart", "pause", "unpause"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

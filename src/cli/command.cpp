@@ -22,6 +22,8 @@ constexpr Command kCommands[] = {
     {"stop", "Stop containers", command::stop},
     {"restart", "Stop containers and start them again", command::restart},
     {"kill", "Send a signal to containers", command::kill},
+    {"pause", "Make containers stand still", command::pause},
+    {"unpause", "Let paused containers go on", command::unpause},
     {"wait", "Wait until containers end, then show their exit codes", command::wait},
     {"rm", "Remove containers", command::rm},
     {"inspect", "Show everything known about containers and images, as JSON", command::inspect},

@@ -39,6 +39,7 @@ constexpr std::chrono::seconds kDefaultGrace{10};
 constexpr std::chrono::seconds kStopSlack{60};
 constexpr std::chrono::seconds kRequestLimit{30};
 constexpr std::chrono::seconds kStartLimit{300};
+constexpr std::chrono::seconds kPauseLimit{90};
 constexpr std::chrono::seconds kForever{0};
 
 bool is_active(record::Status status) {
@@ -358,6 +359,14 @@ void Engine::kill(std::string_view name, int signal) {
   state_->client(pod).request(fmt::format("/v1/kill?signal={}", signal), kRequestLimit);
 }
 
+void Engine::pause(std::string_view name) {
+  state_->client(state_->running(name)).request("/v1/pause", kPauseLimit);
+}
+
+void Engine::unpause(std::string_view name) {
+  state_->client(state_->running(name)).request("/v1/unpause", kPauseLimit);
+}
+
 launcher::Exit Engine::wait(std::string_view name) {
   record::Pod pod = state_->touch(name);
   if (is_active(pod.host.status)) {
@@ -400,8 +409,9 @@ std::string Engine::remove(std::string_view name, bool force, AnonymousVolumes v
   while (true) {
     if (is_active(pod.host.status)) {
       if (!force) {
-        throw Error(Code::wrong_state, "container {} is running: stop it first, or remove it with -f",
-                    pod.name());
+        const bool paused = pod.host.status == record::Status::paused;
+        throw Error(Code::wrong_state, "container {} is {} it first, or remove it with -f", pod.name(),
+                    paused ? "paused: unpause and stop" : "running: stop");
       }
       stop(pod.id(), std::chrono::seconds(0));
     }

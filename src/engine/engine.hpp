@@ -117,12 +117,15 @@ class Engine {
   /// Stop signal, then SIGKILL after `grace` (nothing: ten seconds). Stopped already is fine.
   void stop(std::string_view name, std::optional<std::chrono::seconds> grace);
   void kill(std::string_view name, int signal);
+  /// Its machine stands still until unpause(); stop, kill and a forced removal let it go on first.
+  void pause(std::string_view name);
+  void unpause(std::string_view name);
   /// Waits for the end, without a limit; at once when it is not running.
   launcher::Exit wait(std::string_view name);
   /// Gives its machine other CPUs and memory: now when it runs, and at every start. Throws invalid-argument
   /// for more than a running machine can grow to.
   void update(std::string_view name, const launcher::UpdateRequest& request);
-  /// Throws wrong-state for a running container unless forced. Returns the id.
+  /// Throws wrong-state for a running or paused container unless forced. Returns the id.
   std::string remove(std::string_view name, bool force, AnonymousVolumes volumes = AnonymousVolumes::keep);
 
   record::Pod get(std::string_view name);

@@ -77,13 +77,14 @@ json::object port_bindings(const record::Pod& pod) {
 
 json::object state_of(const record::Pod& pod) {
   const record::Host& host = pod.host;
-  // Docker says that a restarting container is running too.
+  // Docker says that restarting and paused containers are running too.
   const bool restarting = host.status == record::Status::restarting;
-  const bool running =
-      restarting || host.status == record::Status::running || host.status == record::Status::stopping;
+  const bool paused = host.status == record::Status::paused;
+  const bool running = restarting || paused || host.status == record::Status::running ||
+                       host.status == record::Status::stopping;
   return {{"Status", state_name(host.status)},
           {"Running", running},
-          {"Paused", host.status == record::Status::paused},
+          {"Paused", paused},
           {"Restarting", restarting},
           {"OOMKilled", host.oom_killed},
           {"Dead", false},

@@ -164,6 +164,8 @@ class Machine {
 
   /// Presses the ACPI power button; what follows is the guest's choice.
   virtual Task<> power_button() = 0;
+  /// When this returns the guest stands still, its clocks too, until resume(). One that is paused already, or
+  /// runs already, is fine.
   virtual Task<> pause() = 0;
   virtual Task<> resume() = 0;
   virtual Task<> inject_nmi() = 0;

@@ -45,6 +45,7 @@ Error Launcher::error_of_end() const {
 Task<> Launcher::wait_files() {
   while (!exit_ && !(settings_.files_only ? files_ready_ : started_)) co_await changed_.wait();
   require_files();
+  if (paused_) throw paused_error();
 }
 
 Task<> Launcher::copy(std::shared_ptr<Subscriber> client, CopyRequest request) {

@@ -26,6 +26,7 @@ struct Guest::State : std::enable_shared_from_this<State> {
   Task<extraconfig::Pairs> order(link::Order order, Milliseconds limit);
   static Task<> reset_attach(std::weak_ptr<State> guest, std::string token);
   void broke(const Error& error);
+  Task<> wait_released();
 
   Callbacks callbacks;
   link::ControlChannel control;
@@ -35,6 +36,8 @@ struct Guest::State : std::enable_shared_from_this<State> {
   std::optional<link::Hello> hello;
   std::optional<Error> broken;
   bool closed = false;
+  bool held = false;
+  std::size_t asked = 0;
 };
 
 extraconfig::Pairs Guest::State::handle(link::Document document) {
@@ -109,6 +112,11 @@ Task<> Guest::State::reset_attach(std::weak_ptr<State> guest, std::string token)
   co_await state->order(std::move(order), kResetLimit);
 }
 
+Task<> Guest::State::wait_released() {
+  while (held && !closed) co_await changed.wait();
+  if (closed) throw Error(Code::unavailable, "the machine of this container has ended");
+}
+
 void Guest::State::broke(const Error& error) {
   if (closed || broken) return;
   broken = error;
@@ -156,21 +164,58 @@ Task<link::Hello> Guest::wait_hello(Milliseconds limit) {
 }
 
 Task<> Guest::configure(extraconfig::Difference keys, Milliseconds limit) {
-  co_await state_->control.send(link::DocumentKind::config, std::move(keys), limit);
+  const auto state = state_;
+  co_await state->wait_released();
+  const Counted asking(state->asked, state->changed);
+  co_await state->control.send(link::DocumentKind::config, std::move(keys), limit);
 }
 
 Task<extraconfig::Pairs> Guest::order(link::Order order, Milliseconds limit) {
-  co_return co_await state_->order(std::move(order), limit);
+  const auto state = state_;
+  co_await state->wait_released();
+  const Counted asking(state->asked, state->changed);
+  co_return co_await state->order(std::move(order), limit);
+}
+
+Task<extraconfig::Pairs> Guest::order_held(link::Order order, Milliseconds limit) {
+  const auto state = state_;
+  co_return co_await state->order(std::move(order), limit);
+}
+
+Task<> Guest::hold(Milliseconds limit) {
+  const auto state = state_;
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  co_await state->wait_released();
+  state->held = true;
+  while (state->asked > 0 && !state->closed) {
+    if (co_await state->changed.wait_until(deadline)) continue;
+    release();
+    throw Error(Code::timeout, "the guest is still busy with what it was told before: try again");
+  }
+}
+
+void Guest::release() {
+  state_->held = false;
+  state_->changed.notify_all();
+}
+
+std::shared_ptr<const Counted> Guest::asking() {
+  return {new Counted(state_->asked, state_->changed),
+          [state = state_](const Counted* counted) { delete counted; }};
 }
 
 Task<std::unique_ptr<link::ssh::Channel>> Guest::open_channel(link::ssh::Request request) {
-  const auto attach = state_->attach;
-  co_return co_await attach->open(std::move(request));
+  const auto state = state_;
+  co_await state->wait_released();
+  const Counted asking(state->asked, state->changed);
+  co_return co_await state->attach->open(std::move(request));
 }
 
 Task<std::unique_ptr<link::ssh::Channel>> Guest::forward(link::ssh::ForwardTarget target) {
-  const auto attach = state_->attach;
-  co_return co_await attach->forward(std::move(target));
+  const auto state = state_;
+  co_await state->wait_released();
+  const Counted asking(state->asked, state->changed);
+  co_return co_await state->attach->forward(std::move(target));
 }
 
 }  // namespace berth::launcher

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/async.hpp"
+#include "base/counted.hpp"
 #include "extraconfig/pairs.hpp"
 #include "hypervisor/hypervisor.hpp"
 #include "link/attach_port.hpp"
@@ -39,6 +40,8 @@ class Guest {
 
   /// Waits for the tether's first words. Throws unavailable past `limit`, unsupported for another version.
   Task<link::Hello> wait_hello(Milliseconds limit);
+  // What follows is asked at once, or after a release() when the guest is held; a limit counts from then on.
+  // Throws unavailable when the guest is closed meanwhile.
   Task<> configure(extraconfig::Difference keys, Milliseconds limit);
   Task<extraconfig::Pairs> order(link::Order order, Milliseconds limit);
 
@@ -49,6 +52,15 @@ class Guest {
 
   /// A TCP connection made in the pod; throws unavailable when nothing accepts it there.
   Task<std::unique_ptr<link::ssh::Channel>> forward(link::ssh::ForwardTarget target);
+
+  /// Nothing more is asked of the guest until release(). Returns when everything that was asked before has
+  /// been answered; throws timeout, with nothing held, when that does not come within `limit`.
+  Task<> hold(Milliseconds limit);
+  void release();
+  /// An order to a guest that is held.
+  Task<extraconfig::Pairs> order_held(link::Order order, Milliseconds limit);
+  /// As long as this lives, an answer of the guest is waited for.
+  [[nodiscard]] std::shared_ptr<const Counted> asking();
 
   void close();
 

@@ -211,6 +211,7 @@ void Launcher::on_report(const extraconfig::Difference& keys) {
       pod.host.finished = 0;
     });
     for (const auto& client : clients_) client->send(encode_frame(FrameKind::started, {}));
+    spawn_detached(executor_, "clock", [](Launcher* self) -> Task<> { co_await self->keep_clock(); }(this));
   }
   if (started_ && pod_.executor.networks != guest_config_.networks) {
     pod_ =
@@ -333,6 +334,7 @@ Task<> Launcher::drain_output() {
 
 Task<> Launcher::end_machine() {
   if (!machine_) co_return;
+  if (guest_) guest_->release();
   const bool outlives_machine = settings_.files_only || !pod_.host.auto_remove || !volumes_.empty();
   if (guest_ && exit_->error.empty() && outlives_machine) {
     try {
@@ -389,6 +391,7 @@ void Launcher::finish_clients() {
 
 Task<> Launcher::wait_started() {
   while (!started_ && !exit_) co_await changed_.wait();
+  if (paused_ && !exit_) throw paused_error();
   if (started_) co_return;
   while (phase_ != Phase::ended) co_await changed_.wait();
   if (start_failure_) throw *start_failure_;
@@ -412,13 +415,16 @@ void Launcher::require_running() const {
 
 Task<> Launcher::kill(std::int32_t signal) {
   if (!restarting_ || exit_) require_running();
-  if (ends_restarts(signal)) co_await end_restarts();
+  if (ends_restarts(signal)) {
+    co_await unpause_if_paused();
+    co_await end_restarts();
+  }
   if (restarting_) co_return;
   link::Order order;
   order.verb = link::verb::signal;
   order.session = pod_.id();
   order.signal = signal;
-  co_await guest_->order(order, kOrderLimit);
+  if (!keep_for_later(order)) co_await guest_->order(order, kOrderLimit);
 }
 
 std::int32_t Launcher::stop_signal() const {
@@ -442,12 +448,14 @@ Task<> Launcher::stop(Milliseconds grace) {
     link::Order order;
     order.verb = link::verb::signal;
     order.session = pod_.id();
+    co_await unpause_if_paused();
     if (!exit_) co_await end_restarts();
     if (!exit_ && !restarting_) {
       order.signal = stop_signal();
       co_await guest_->order(order, kOrderLimit);
     }
     if (!co_await ended_within(grace)) {
+      co_await unpause_if_paused();
       order.signal = SIGKILL;
       order.whole_session = true;
       co_await guest_->order(order, kOrderLimit);
@@ -465,12 +473,16 @@ Task<> Launcher::stop(Milliseconds grace) {
 }
 
 Task<UsageReport> Launcher::usage() {
+  co_await wait_pause_settled();
   require_running();
   link::Order order;
   order.verb = link::verb::stats;
   order.session = pod_.id();
   UsageReport report;
-  extraconfig::decode(co_await guest_->order(order, kOrderLimit), report.guest);
+  if (paused_)
+    report.guest = paused_usage_;
+  else
+    extraconfig::decode(co_await guest_->order(order, kOrderLimit), report.guest);
   report.machine = co_await machine_->statistics();
   co_return report;
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/async.hpp"
@@ -73,6 +74,7 @@ class Launcher {
     std::filesystem::path initramfs;
     std::filesystem::path image;  ///< the read-only root file system
     Milliseconds boot_limit{60'000};
+    Milliseconds clock_period{30'000};  ///< between two looks at the guest's clock
     /// The machine is there for copies of a container that does not run: its session is not started, nothing
     /// of its state is recorded, and the machine ends with the last who needs it.
     bool files_only = false;
@@ -113,7 +115,14 @@ class Launcher {
   /// Returns once copies can be made; throws why not.
   Task<> wait_files();
   Task<> stop(Milliseconds grace);
+  /// A signal that does not end a paused container reaches it when it goes on.
   Task<> kill(std::int32_t signal);
+  /// The machine stands still until unpause(); what is asked of the guest meanwhile waits, or is refused.
+  /// Throws wrong-state, also when it is paused already; busy while something else is done with the machine;
+  /// timeout when the guest does not answer; then it runs on.
+  Task<> pause();
+  /// The guest's clock is right before the container's processes go on. Throws wrong-state.
+  Task<> unpause();
   Task<UsageReport> usage();
   /// Gives the machine more or fewer CPUs and memory, limits the container to them and records it; when it
   /// throws, nothing has changed.
@@ -168,6 +177,15 @@ class Launcher {
   Task<> forward_copy(std::shared_ptr<Subscriber> client, std::shared_ptr<link::ssh::Channel> channel,
                       link::archive::Verb verb);
   void require_running() const;
+  void require_unpaused() const;
+  Error paused_error() const;
+  Task<> wait_pause_settled();
+  Task<> stand_still();
+  Task<> go_on();
+  Task<> unpause_if_paused();
+  bool keep_for_later(const link::Order& order);
+  Task<> deliver_later();
+  Task<> keep_clock();
   Task<> resize_machine(hypervisor::Size size);
   Task<> limit_container(std::int64_t nano_cpus);
   Error restarting_error() const;
@@ -205,6 +223,11 @@ class Launcher {
   bool regulating_ = false;
   bool log_failed_ = false;
   bool files_ready_ = false;
+  bool paused_ = false;
+  std::size_t pausing_ = 0;   ///< on the way into a pause, or out of it
+  link::Stats paused_usage_;  ///< of the guest, when it was paused
+  /// Signals and window sizes for a paused container, by session, verb and signal.
+  std::map<std::tuple<std::string, std::string, std::int32_t>, link::Order> later_;
   std::size_t file_users_ = 0;
   std::size_t copies_ = 0;
   std::size_t updates_ = 0;

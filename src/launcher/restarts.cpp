@@ -35,7 +35,7 @@ void Launcher::note_restarts() {
       pod.host.exit_code = exit.code;
       pod.host.oom_killed = exit.oom_killed;
     } else {
-      pod.host.status = record::Status::running;
+      pod.host.status = paused_ ? record::Status::paused : record::Status::running;
       pod.host.started = clock_.now().count();
       pod.host.oom_killed = false;
     }

@@ -340,6 +340,10 @@ Task<Response> Server::State::respond(const Request& request) {
       co_await launcher.stop(std::chrono::seconds(query_number(target, "grace", 10)));
     } else if (path == "/v1/kill") {
       co_await launcher.kill(static_cast<std::int32_t>(query_number(target, "signal", 9)));
+    } else if (path == "/v1/pause") {
+      co_await launcher.pause();
+    } else if (path == "/v1/unpause") {
+      co_await launcher.unpause();
     } else if (path == "/v1/stats") {
       const UsageReport report = co_await launcher.usage();
       body = json::serialize(stats_object(report));

@@ -53,8 +53,8 @@ Task<> Launcher::attach(std::shared_ptr<Subscriber> client, AttachRequest reques
   if (exit_) {
     co_await wait_end();
     client->finish(encode_exit(*exit_));
-  } else if (restarting_) {
-    client->finish(encode_error(restarting_error()));
+  } else if (restarting_ || paused_) {
+    client->finish(encode_error(paused_ ? paused_error() : restarting_error()));
   } else {
     if (started_) client->send(encode_frame(FrameKind::started, {}));
     if (!started_) first_attach_ = request;
@@ -130,8 +130,11 @@ Task<> Launcher::send_to_session(link::Order order) {
   const bool is_last =
       order.verb == link::verb::signal && order.session == pod_.id() && ends_restarts(order.signal);
   try {
-    if (is_last) co_await end_restarts();
-    if (restarting_) co_return;
+    if (is_last) {
+      co_await unpause_if_paused();
+      co_await end_restarts();
+    }
+    if (restarting_ || keep_for_later(order)) co_return;
     co_await guest_->order(std::move(order), kOrderLimit);
   } catch (const Error& error) {
     log::warning("order for a session: {}", error.what());
@@ -160,7 +163,7 @@ config::SessionConfig Launcher::exec_session(const ExecRequest& request, const s
 }
 
 Task<std::string> Launcher::add_exec(const ExecRequest& request, bool attached) {
-  require_running();
+  require_unpaused();
   if (request.command.empty()) throw Error(Code::invalid_argument, "an exec needs a command");
   if (guest_config_.execs.size() >= kExecsAtOnce) {
     throw Error(Code::capacity, "{} commands run in this container already", kExecsAtOnce);
@@ -209,6 +212,7 @@ Task<std::string> Launcher::exec_detached(ExecRequest request) {
 
 /// Waits until the guest said whether the exec runs.
 Task<Exit> Launcher::exec_started(const std::string& id) {
+  const std::shared_ptr<const Counted> asking = guest_->asking();
   const auto deadline = std::chrono::steady_clock::now() + kExecResultLimit;
   while (true) {
     if (exit_) throw Error(Code::wrong_state, "the container ended before the command could start");
@@ -280,6 +284,7 @@ Task<> Launcher::pump_exec_output(std::shared_ptr<Subscriber> client,
 
 /// What the exec's end was: from the channel when it said so, else from the guest's report.
 Task<Exit> Launcher::exec_result(const std::string& id, const link::ssh::Channel& channel) {
+  const std::shared_ptr<const Counted> asking = guest_->asking();
   const auto deadline = std::chrono::steady_clock::now() + kExecResultLimit;
   while (true) {
     const config::SessionConfig& session = guest_config_.execs.at(id);

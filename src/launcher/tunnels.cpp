@@ -6,13 +6,13 @@
 namespace berth::launcher {
 
 Task<std::shared_ptr<link::ssh::Channel>> Launcher::open_forward(std::uint16_t port) {
-  require_running();
+  require_unpaused();
   link::ssh::ForwardTarget target{"localhost", port};
   co_return co_await guest_->forward(std::move(target));
 }
 
 Task<std::shared_ptr<link::ssh::Channel>> Launcher::open_login() {
-  require_running();
+  require_unpaused();
   link::ssh::Request request;
   request.subsystem = link::ssh::kLoginSubsystem;
   co_return co_await guest_->open_channel(std::move(request));

@@ -17,7 +17,8 @@ constexpr Milliseconds kAdjustLimit{10'000};
 }  // namespace
 
 Task<> Launcher::update(UpdateRequest request) {
-  require_running();
+  co_await wait_pause_settled();
+  require_unpaused();
   if (updates_ > 0) throw Error(Code::busy, "container {} is being updated already", pod_.name());
   const Counted update(updates_);
   const hypervisor::Size before = machine_->size();

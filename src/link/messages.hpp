@@ -40,8 +40,11 @@ inline constexpr std::string_view hold = "hold-output";  ///< stop reading a ses
 inline constexpr std::string_view release = "release-output";  ///< go on reading it
 inline constexpr std::string_view stats = "stats";             ///< answers with the keys of link::Stats
 inline constexpr std::string_view power_off = "power-off";     ///< orderly end of the machine
-inline constexpr std::string_view clock = "clock";             ///< set the wall clock
-inline constexpr std::string_view processes = "processes";     ///< answers with the process ids of a session
+inline constexpr std::string_view clock =
+    "clock";  ///< set or correct the wall clock; answers link::GuestClock
+inline constexpr std::string_view freeze = "freeze";        ///< stop all processes of containers
+inline constexpr std::string_view thaw = "thaw";            ///< set the wall clock, then let them go on
+inline constexpr std::string_view processes = "processes";  ///< answers with the process ids of a session
 inline constexpr std::string_view adjust = "adjust";  ///< use the CPUs and memory that the machine has now
 /// gives up the connection over the attach port and skips what the host sent up to the token
 inline constexpr std::string_view reset_attach = "reset-attach";
@@ -54,9 +57,10 @@ struct Order {
   bool whole_session = false;  ///< every process of the session, not only its first
   std::int32_t columns = 0;
   std::int32_t rows = 0;
-  std::int64_t time = 0;  ///< nanoseconds since 1970-01-01 UTC
-  std::string token;      ///< of reset_attach: a line of printable characters
-  std::int32_t cpus = 0;  ///< of adjust: answer when so many are online
+  std::int64_t time = 0;    ///< what the wall clock is to say: nanoseconds since 1970-01-01 UTC; 0: nothing
+  std::int64_t offset = 0;  ///< of clock: nanoseconds that it is behind, see docs/control.md
+  std::string token;        ///< of reset_attach: a line of printable characters
+  std::int32_t cpus = 0;    ///< of adjust: answer when so many are online
 };
 
 constexpr auto describe(const Order*) {
@@ -64,7 +68,18 @@ constexpr auto describe(const Order*) {
   return fields(field<&Order::verb>("Verb"), field<&Order::session>("Session"),
                 field<&Order::signal>("Signal"), field<&Order::whole_session>("WholeSession"),
                 field<&Order::columns>("Columns"), field<&Order::rows>("Rows"), field<&Order::time>("Time"),
-                field<&Order::token>("Token"), field<&Order::cpus>("CPUs"));
+                field<&Order::token>("Token"), field<&Order::cpus>("CPUs"), field<&Order::offset>("Offset"));
+}
+
+/// Answer to verb::clock, as it is when the order has been carried out.
+struct GuestClock {
+  std::int64_t time = 0;  ///< nanoseconds since 1970-01-01 UTC
+  std::int64_t left = 0;  ///< nanoseconds of a correction that are still to come, to a microsecond
+};
+
+constexpr auto describe(const GuestClock*) {
+  using namespace berth::describe;
+  return fields(field<&GuestClock::time>("Time"), field<&GuestClock::left>("Left"));
 }
 
 /// Answer to verb::stats; bytes, nanoseconds and counts since the start of the container.

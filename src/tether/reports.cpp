@@ -36,8 +36,9 @@ Task<> Tether::report(extraconfig::Difference difference, extraconfig::Pairs now
   } catch (const Error& error) {
     log::error("report: {}", error.what());
     link_lost_ = error.code() == Code::unavailable;
-    // A host that refused it has seen it: the next change is told against what it should have.
-    if (error.code() != Code::timeout) reported_ = std::move(now);
+    // What was written to the port is not lost: a host that refuses it has seen it, one that is late will. It
+    // is told once; the next change is told against what the host should have.
+    reported_ = std::move(now);
   }
 }
 

@@ -16,6 +16,7 @@
 #include "extraconfig/codec.hpp"
 #include "tether/configuration.hpp"
 #include "tether/os/boot.hpp"
+#include "tether/os/wall_clock.hpp"
 #include "tether/session/device_filter.hpp"
 #include "tether/session/launch_failure.hpp"
 
@@ -218,7 +219,7 @@ void Tether::note_networks() {
 
 void Tether::apply_time_and_entropy() {
   if (config_.time.count() > 0 && config_.time.count() != applied_time_) {
-    os::set_wall_clock(config_.time.count());
+    os::set_wall_clock(config_.time);
     applied_time_ = config_.time.count();
   }
   if (!config_.entropy.data.empty() && config_.entropy.data != applied_entropy_) {
@@ -341,7 +342,9 @@ Task<extraconfig::Pairs> Tether::obey(link::Order order) {
   } else if (order.verb == link::verb::adjust) {
     co_await adjust(order.cpus);
   } else if (order.verb == link::verb::clock) {
-    os::set_wall_clock(order.time);
+    co_return set_clock(order);
+  } else if (order.verb == link::verb::freeze || order.verb == link::verb::thaw) {
+    pause_containers(order);
   } else if (order.verb == link::verb::reset_attach) {
     if (!attach_server_) throw Error(Code::wrong_state, "nothing is served on the attach port yet");
     co_await attach_server_->reset(std::move(order.token));

@@ -84,6 +84,8 @@ class Tether {
   std::shared_ptr<Session> session(const std::string& id) const;
   Task<> adjust(std::int32_t cpus);
   std::uint64_t memory_for_containers() const;
+  static extraconfig::Pairs set_clock(const link::Order& order);
+  static void pause_containers(const link::Order& order);
   extraconfig::Pairs stats(const std::string& id) const;
   extraconfig::Pairs processes(const std::string& id) const;
 

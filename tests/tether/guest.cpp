@@ -174,6 +174,7 @@ Task<> Guest::serve_control() {
       extraconfig::decode(told_, config);
     }
     changed_.notify_all();
+    if (on_report && document.kind == link::DocumentKind::report) co_await on_report(document.keys.changed);
     co_return extraconfig::Pairs{};
   });
 }

@@ -67,6 +67,8 @@ class Guest {
   ~Guest();
 
   config::ExecutorConfig config;  ///< change it and push()
+  /// Called with what each report changes; the report is answered when it has returned.
+  std::function<Task<>(const extraconfig::Pairs& changed)> on_report;
 
   /// Sends what differs from what the guest was told.
   Task<> push();

@@ -34,6 +34,7 @@ FakeGuest::FakeGuest(const asio::any_io_executor& executor, MachineSpec spec)
       size_{spec_.cpus, spec_.memory_bytes},
       first_disks_(spec_.disks.size()),
       first_cards_(spec_.network_cards.size()),
+      resumed_(executor),
       ended_(executor) {
   for (Disk& disk : spec_.disks) keep_disk(disk);
   for (std::size_t i = 0; i < kPortCount; ++i) {
@@ -136,6 +137,12 @@ void FakeGuest::end(MachineEnd::Reason reason, std::string detail) {
   for (const UniqueFd& ender : enders_) ::shutdown(ender.get(), SHUT_RDWR);
   spec_.forwards.clear();
   ended_.notify_all();
+  resumed_.notify_all();
+}
+
+Task<> FakeGuest::wait_unpaused() {
+  while (paused_ && !end_) co_await resumed_.wait();
+  if (end_) throw Error(Code::unavailable, "the machine has ended");
 }
 
 class FakeMachine final : public Machine {
@@ -159,7 +166,10 @@ class FakeMachine final : public Machine {
     return order(guest_, [](FakeGuest& guest) { guest.paused_ = true; });
   }
   Task<> resume() override {
-    return order(guest_, [](FakeGuest& guest) { guest.paused_ = false; });
+    return order(guest_, [](FakeGuest& guest) {
+      guest.paused_ = false;
+      guest.resumed_.notify_all();
+    });
   }
   Task<> inject_nmi() override {
     return order(guest_, [](FakeGuest& guest) { ++guest.nmis_; });

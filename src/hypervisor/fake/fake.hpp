@@ -37,6 +37,8 @@ class FakeGuest {
   asio::any_io_executor executor() { return ended_.executor(); }
   bool running() const { return !end_.has_value(); }
   bool paused() const { return paused_; }
+  /// What plays the guest does nothing before this returns. Throws unavailable when the machine has ended.
+  Task<> wait_unpaused();
   unsigned power_button_presses() const { return power_button_presses_; }
   unsigned nmis() const { return nmis_; }
   const std::vector<PortForward>& forwards() const { return spec_.forwards; }
@@ -73,6 +75,7 @@ class FakeGuest {
   std::array<UniqueFd, kPortCount> enders_;
   std::string console_;
   bool paused_ = false;
+  Event resumed_;
   unsigned power_button_presses_ = 0;
   unsigned nmis_ = 0;
   Event ended_;

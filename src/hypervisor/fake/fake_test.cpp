@@ -19,6 +19,7 @@ Task<> play(std::shared_ptr<FakeGuest> guest) {
   while (guest->running()) {
     std::string order;
     co_await read_line_into(control, order);
+    co_await guest->wait_unpaused();
     const std::string word = order.substr(0, order.find(' '));
     const std::string argument = order.substr(std::min(order.size(), word.size() + 1));
     if (word == "poweroff") guest->power_off();

@@ -118,10 +118,29 @@ TYPED_TEST_P(MachineContract, APortIsTakenOnce) {
 
 TYPED_TEST_P(MachineContract, PausesAndResumes) {
   this->with_machine([](Machine& machine, Stream& control) -> Task<> {
+    // One that goes on would have answered long before.
+    constexpr Milliseconds kLookFor{500};
     co_await machine.pause();
+    co_await machine.pause();
+    co_await control.write_all("console 10\n");
+    Task<> answer = control.wait_readable();
+    EXPECT_EQ(co_await code_of(with_deadline(kLookFor, "a paused guest", std::move(answer))), Code::timeout);
+    const MachineStatistics statistics = co_await machine.statistics();
+    EXPECT_TRUE(statistics.disks.empty());
     co_await machine.resume();
+    co_await machine.resume();
+    EXPECT_EQ(co_await read_line(control), "done");
     co_await control.write_all("poweroff\n");
     EXPECT_EQ(co_await end_of(machine), MachineEnd::Reason::powered_off);
+  });
+}
+
+TYPED_TEST_P(MachineContract, APausedMachineQuits) {
+  this->with_machine([](Machine& machine, Stream&) -> Task<> {
+    co_await machine.pause();
+    co_await machine.quit(Milliseconds(10'000));
+    EXPECT_EQ(co_await end_of(machine), MachineEnd::Reason::quit);
+    EXPECT_EQ(co_await code_of(machine.resume()), Code::wrong_state);
   });
 }
 
@@ -314,9 +333,9 @@ TYPED_TEST_P(MachineContract, MemoryComesAndGoes) {
 REGISTER_TYPED_TEST_SUITE_P(MachineContract, TellsAPowerOff, TellsAPanicAndItsCause, TellsAReset,
                             QuitEndsTheMachineAndItsStreams, AWaiterOutlivesTheMachine,
                             EachPortCarriesBytesBothWays, APortIsTakenOnce, PausesAndResumes,
-                            KeepsTheEndOfTheConsole, DisksHoldWhatTheGuestSyncs, ForwardsComeAndGo,
-                            ForwardsNeedANetwork, DisksComeAndGo, WhatAMachineStartedWithStays,
-                            TakesAsManyDisksAsItHasPlaces, NetworkCardsComeAndGo, CpusComeAndGo,
-                            MemoryComesAndGoes);
+                            APausedMachineQuits, KeepsTheEndOfTheConsole, DisksHoldWhatTheGuestSyncs,
+                            ForwardsComeAndGo, ForwardsNeedANetwork, DisksComeAndGo,
+                            WhatAMachineStartedWithStays, TakesAsManyDisksAsItHasPlaces,
+                            NetworkCardsComeAndGo, CpusComeAndGo, MemoryComesAndGoes);
 
 }  // namespace berth::hypervisor

@@ -17,7 +17,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <string>
 #include <vector>
 
@@ -160,12 +159,6 @@ std::int64_t uptime_nanoseconds() {
   timespec up{};
   check(::clock_gettime(CLOCK_BOOTTIME, &up), "read the boot clock");
   return up.tv_sec * 1'000'000'000 + up.tv_nsec;
-}
-
-void set_wall_clock(std::int64_t nanoseconds_since_epoch) {
-  constexpr std::int64_t kSecond = 1'000'000'000;
-  const timespec time{nanoseconds_since_epoch / kSecond, nanoseconds_since_epoch % kSecond};
-  check(::clock_settime(CLOCK_REALTIME, &time), "set the clock");
 }
 
 void add_entropy(std::string_view bytes) {

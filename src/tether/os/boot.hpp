@@ -31,9 +31,6 @@ inline constexpr std::string_view kStateFolder = "/run/berth";
 /// CLOCK_BOOTTIME.
 std::int64_t uptime_nanoseconds();
 
-/// The clock that the sessions see.
-void set_wall_clock(std::int64_t nanoseconds_since_epoch);
-
 /// Mixes `bytes` into the kernel's generator as full entropy and makes it reseed before this returns.
 void add_entropy(std::string_view bytes);
 

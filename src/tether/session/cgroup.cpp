@@ -130,6 +130,14 @@ std::vector<pid_t> Cgroup::processes() const {
   return found;
 }
 
+void Cgroup::freeze() {
+  write_kernel_file(path_ / "cgroup.freeze", "1");
+}
+
+void Cgroup::thaw() {
+  write_kernel_file(path_ / "cgroup.freeze", "0");
+}
+
 void Cgroup::kill() {
   write_kernel_file(path_ / "cgroup.kill", "1");
 }

@@ -54,6 +54,10 @@ class Cgroup {
   std::uint64_t oom_kills() const;
   /// Process ids in the caller's PID namespace, of this cgroup and all below it.
   std::vector<pid_t> processes() const;
+  /// Stops every process of it and below it, and those to come, until they go on again. SIGKILL still ends
+  /// them.
+  void freeze();
+  void thaw();
   /// SIGKILL to every process of it and below it.
   void kill();
   /// Removes it and all below it; false when there are still processes in it.
