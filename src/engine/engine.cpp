@@ -254,7 +254,7 @@ auto Engine::launch_or_remove(record::Pod& pod, Start start) {
   try {
     return start();
   } catch (const Error&) {
-    if (pod.host.remove_unless_started) {
+    if (record::goes_with_failure(pod)) {
       if (std::optional<FileLock> lock = FileLock::try_acquire(state_->paths.pod_lock(pod.id()))) {
         launcher::remove_pod(*state_->records, state_->paths, pod.id(), *lock, AnonymousVolumes::remove);
       }

@@ -354,7 +354,7 @@ Task<> Launcher::end_machine() {
 
 void Launcher::record_end() {
   const bool remove =
-      !settings_.files_only && (pod_.host.auto_remove || (!started_ && pod_.host.remove_unless_started));
+      !settings_.files_only && (pod_.host.auto_remove || (!started_ && goes_with_failure(pod_)));
   try {
     if (remove) {
       remove_pod(records_, settings_.paths, pod_.id(), *lock_, AnonymousVolumes::remove);
@@ -365,8 +365,8 @@ void Launcher::record_end() {
         if (settings_.files_only) return;
         guest_config_.execs.clear();
         if (!guest_config_.sessions.empty()) pod.executor.sessions = told_sessions();
-        pod.host.status = started_ ? record::Status::exited : record::Status::created;
-        pod.host.finished = started_ ? clock_.now().count() : 0;
+        pod.host.status = pod.host.started != 0 ? record::Status::exited : record::Status::created;
+        if (started_) pod.host.finished = clock_.now().count();
         pod.host.exit_code = exit_->code;
         pod.host.error = exit_->error;
         pod.host.oom_killed = exit_->oom_killed;

@@ -27,6 +27,10 @@ std::string canonical(const std::string& address) {
 
 }  // namespace
 
+bool goes_with_failure(const Pod& pod) {
+  return pod.host.remove_unless_started && pod.host.started == 0;
+}
+
 extraconfig::Pairs encode(const Pod& pod) {
   extraconfig::Pairs pairs;
   extraconfig::encode(pod.executor, pairs);

@@ -99,6 +99,9 @@ bool overlap(const PortBinding& a, const PortBinding& b);
 
 constexpr auto describe(const Status*) {
   using describe::EnumeratorOf;
+/// Whether `run` made it and its process never ran: such a container goes away when a start fails.
+bool goes_with_failure(const Pod& pod);
+
   return describe::enumerators(
       EnumeratorOf{"created", Status::created}, EnumeratorOf{"starting", Status::starting},
       EnumeratorOf{"running", Status::running}, EnumeratorOf{"paused", Status::paused},
