@@ -50,6 +50,10 @@ Pod decode(extraconfig::Source& pairs) {
   return pod;
 }
 
+std::string folder_tag(std::size_t index) {
+  return fmt::format("folder{}", index);
+}
+
 std::string to_string(const PortBinding& port) {
   const std::string address = port.host_address.empty() ? "0.0.0.0" : canonical(port.host_address);
   return fmt::format("{}:{}/{}", is_v6(address) ? "[" + address + "]" : address, port.host_port,
