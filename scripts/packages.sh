@@ -3,6 +3,7 @@
 
 runtime_packages=(
   qemu-system-x86 linux-image-cloud-amd64 # machines
+  qemu-system-common                      # virtiofsd for folders of the host
   erofs-utils e2fsprogs skopeo            # disks and images
   uidmap ca-certificates
 )

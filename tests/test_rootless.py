@@ -131,3 +131,27 @@ def test_roots_data_is_refused_with_a_reason(user_berth, berth, as_root):
     result = user_berth("--root", berth.root, "ps")
     assert result.status == 1
     assert len(result.err.splitlines()) == 1 and str(berth.root) in result.err
+
+
+def test_folders_of_the_host(user_berth, ordinary_user):
+    """Root in the container is the user outside, and others are subordinate ids."""
+    folder = user_berth.root.parent / unique_name("folder")
+    folder.mkdir()
+    os.chown(folder, ordinary_user.pw_uid, ordinary_user.pw_gid)
+    (folder / "given").write_text("from the host\n")
+    name = unique_name()
+    user_berth.run_idle(name, "-v", f"{folder}:/in", "-v", f"{folder}:/ro:ro", "-v", f"{folder}/given:/etc/motd:ro")
+    script = "cat /in/given /etc/motd; stat -c %u /in; echo made > /in/made; touch /in/other; chown 5:6 /in/other; touch /ro/x"
+    result = user_berth("exec", name, "sh", "-c", script)
+    assert result.out.split() == ["from", "the", "host", "from", "the", "host", "0"], str(result)
+    assert "Read-only file system" in result.err
+    assert (folder / "made").stat().st_uid == ordinary_user.pw_uid
+    assert (folder / "other").stat().st_uid not in (0, 5, ordinary_user.pw_uid)
+    launcher = user_berth.launcher(name)
+    helpers = subprocess.run(["pgrep", "-P", str(launcher), "-f", "__serve-folder"], capture_output=True, text=True)
+    assert len(helpers.stdout.split()) == 3
+    user_berth.ok("stop", "-t", "60", name)
+    user_berth.ok("start", name)
+    assert user_berth.ok("exec", name, "cat", "/ro/made") == "made"
+    user_berth.ok("rm", "-f", name)
+    shutil.rmtree(folder)

@@ -17,6 +17,7 @@
 #include "hypervisor/initramfs.hpp"
 #include "hypervisor/qemu/qemu.hpp"
 #include "image/user_namespace.hpp"
+#include "launcher/host_folders.hpp"
 
 namespace berth::cli {
 namespace {
@@ -73,6 +74,13 @@ HealthCheck check_kvm(const engine::Paths& paths) {
   } catch (const Error& error) {
     check.detail = fmt::format("not tried: {}", error.what());
   }
+  return check;
+}
+
+/// Only containers with folders of the host need it.
+HealthCheck check_file_server() {
+  HealthCheck check = check_that("virtiofsd", [] { return launcher::file_server_program().string(); });
+  if (check.result == Result::missing) check.result = Result::notice;
   return check;
 }
 
@@ -165,6 +173,7 @@ std::vector<HealthCheck> check_health(const engine::Paths& paths) {
   checks.push_back(check_tool("mkfs.erofs", "erofs-utils"));
   checks.push_back(check_tool("mke2fs", "e2fsprogs"));
   checks.push_back(check_tool("skopeo", "skopeo"));
+  checks.push_back(check_file_server());
   if (::geteuid() != 0) checks.push_back(check_user_namespaces());
   checks.push_back(check_writable("data", paths.data));
   checks.push_back(check_writable("runtime", paths.runtime));

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cli/parser.hpp"
@@ -18,12 +20,14 @@ struct MountOptions {
 
 void declare(MountOptions& options, Parser& parser);
 
-/// Enters what they mean. Throws invalid-argument for what means nothing, unsupported for folders of the
-/// host.
+/// Enters what they mean. Throws invalid-argument for what means nothing.
 void parse(const MountOptions& options, engine::CreateOptions& result);
 
 /// "[NAME:]PATH[:OPTIONS]" of -v.
 engine::VolumeRequest parse_volume(std::string_view text);
+
+/// "SOURCE:PATH[:OPTIONS]" of -v with a path of this host, which begins with '/' or '.'; nothing for others.
+std::optional<record::HostFolder> parse_folder(std::string_view text);
 
 /// "PATH[:OPTIONS]" of --tmpfs.
 std::pair<std::string, std::string> parse_tmpfs(std::string_view text);

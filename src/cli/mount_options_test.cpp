@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <filesystem>
+
 #include "base/error.hpp"
 
 namespace berth::cli {
@@ -43,9 +45,6 @@ TEST(MountOptions, AVolumeHasANameOrNone) {
 }
 
 TEST(MountOptions, ARefusedVolumeSaysWhy) {
-  for (const char* text : {"/host:/d", "./host:/d", "~/x:/d:ro", "../a:/d"}) {
-    expect_refused(Code::unsupported, "berth cp", [&] { parse_volume(text); });
-  }
   const std::pair<const char*, const char*> cases[] = {
       {"", "must be absolute"},    {"data", "must be absolute"},    {"data:d", "must be absolute"},
       {":/d", "is empty"},         {"data:/d:ro:x", "use [NAME:]"}, {"data:/d:wo", "unknown option 'wo'"},
@@ -55,6 +54,53 @@ TEST(MountOptions, ARefusedVolumeSaysWhy) {
   for (const auto& [text, why] : cases) {
     expect_refused(Code::invalid_argument, why, [&, what = std::string(text)] { parse_volume(what); });
   }
+}
+
+TEST(MountOptions, AFolderIsAPathOfThisHost) {
+  const record::HostFolder plain = parse_folder("/srv//site/:/in").value();
+  EXPECT_EQ(plain.source, "/srv/site");
+  EXPECT_EQ(plain.path, "/in");
+  EXPECT_EQ(plain.mode, "");
+  EXPECT_TRUE(plain.make_source);
+  EXPECT_FALSE(plain.read_only);
+  const record::HostFolder options = parse_folder("/:/in:ro,z").value();
+  EXPECT_EQ(options.source, "/");
+  EXPECT_EQ(options.mode, "ro,z");
+  EXPECT_TRUE(options.read_only);
+  const std::string here = std::filesystem::current_path();
+  EXPECT_EQ(parse_folder(".:/in").value().source, here);
+  EXPECT_EQ(parse_folder("./a/../b:/in:rw").value().source, here + "/b");
+  EXPECT_EQ(parse_folder("../a:/in").value().source,
+            (std::filesystem::path(here).parent_path() / "a").string());
+  for (const char* volume : {"data:/in", "/in", "/in:ro", "data:/in:ro"})
+    EXPECT_FALSE(parse_folder(volume)) << volume;
+}
+
+TEST(MountOptions, ARefusedFolderSaysWhy) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"~/x:/in", "$HOME"},
+      {"./a:in", "must be absolute"},
+      {"/a:/in:ro:x", "use SOURCE:DIR"},
+      {"/a:/in:wo", "unknown option"},
+      {"/a:/in:rslave", "propagation"},
+      {"/a:/in:nocopy", "unknown option"},
+  };
+  for (const auto& [text, why] : cases) {
+    expect_refused(Code::invalid_argument, why, [&, what = std::string(text)] { parse_folder(what); });
+  }
+}
+
+TEST(MountOptions, MountKnowsFolders) {
+  const engine::CreateOptions both = mount("type=bind,src=/srv/,dst=/in,readonly,bind-propagation=rprivate");
+  ASSERT_EQ(both.folders.size(), 1u);
+  EXPECT_EQ(both.folders[0].source, "/srv");
+  EXPECT_EQ(both.folders[0].path, "/in");
+  EXPECT_TRUE(both.folders[0].read_only);
+  EXPECT_FALSE(both.folders[0].make_source);
+  EXPECT_TRUE(both.volumes.empty());
+  EXPECT_EQ(mount("type=bind,src=.,dst=/in").folders.at(0).source, std::filesystem::current_path());
+  expect_refused(Code::unsupported, "rprivate",
+                 [] { mount("type=bind,src=/a,dst=/b,bind-propagation=rshared"); });
 }
 
 TEST(MountOptions, MountKnowsVolumesAndTmpfs) {
@@ -69,13 +115,21 @@ TEST(MountOptions, MountKnowsVolumesAndTmpfs) {
 }
 
 TEST(MountOptions, ARefusedMountSaysWhy) {
-  expect_refused(Code::unsupported, "berth cp", [] { mount("type=bind,src=/a,dst=/b"); });
-  expect_refused(Code::unsupported, "berth cp", [] { mount("src=/a,dst=/b"); });
   const std::pair<const char*, const char*> cases[] = {
-      {"type=volume,src=data", "no target"},    {"", "unknown key ''"},
-      {"type=nfs,dst=/d", "volume or tmpfs"},   {"dst=/d,readonly=maybe", "true or false"},
-      {"type=tmpfs,src=a,dst=/d", "no source"}, {"dst=/d,tmpfs-size=1m", "type=tmpfs"},
-      {"dst=/d,tmpfs-mode=9", "no octal mode"}, {"dst=/d,colour=green", "unknown key 'colour'"},
+      {"type=volume,src=data", "no target"},
+      {"", "unknown key ''"},
+      {"type=nfs,dst=/d", "volume, bind or tmpfs"},
+      {"dst=/d,readonly=maybe", "true or false"},
+      {"type=tmpfs,src=a,dst=/d", "no source"},
+      {"dst=/d,tmpfs-size=1m", "type=tmpfs"},
+      {"type=bind,dst=/d", "absolute path"},
+      {"type=bind,src=a,dst=/d", "absolute path"},
+      {"type=bind,src=/a", "no target"},
+      {"type=bind,src=/a,dst=/d,volume-nocopy", "no options"},
+      {"src=/a,dst=/b", "type=bind"},
+      {"dst=/d,bind-propagation=rprivate", "type=bind"},
+      {"dst=/d,tmpfs-mode=9", "no octal mode"},
+      {"dst=/d,colour=green", "unknown key 'colour'"},
   };
   for (const auto& [text, why] : cases) {
     expect_refused(Code::invalid_argument, why, [&, what = std::string(text)] { mount(what); });
@@ -99,6 +153,10 @@ TEST(MountOptions, OnePlaceHoldsOneMount) {
   expect_refused(Code::invalid_argument, "a1 is given twice", [&] { check({"a1:/d", "a1:/e"}, {}); });
   expect_refused(Code::invalid_argument, "nothing can be mounted at '/'", [&] { check({"a1:/"}, {}); });
   expect_refused(Code::invalid_argument, "must be absolute", [&] { check({}, {"t"}); });
+  expect_refused(Code::invalid_argument, "duplicate mount point: /d", [&] { check({"/d", "/host:/d"}, {}); });
+  check({"/host:/d", "/host:/e:ro", "a1:/d/deep"}, {});
+  expect_refused(Code::invalid_argument, "too many",
+                 [&] { check(std::vector<std::string>(23, "/a:/d"), {}); });
   expect_refused(Code::invalid_argument, "too many", [&] { check(std::vector<std::string>(23, "/d"), {}); });
 }
 

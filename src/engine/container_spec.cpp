@@ -141,6 +141,7 @@ bool is_mounted(const CreateOptions& options, const std::string& path) {
   const std::string place = mount_path(path);
   const auto is_there = [&](const auto& entry) { return mount_path(entry.path) == place; };
   return std::any_of(options.volumes.begin(), options.volumes.end(), is_there) ||
+         std::any_of(options.folders.begin(), options.folders.end(), is_there) ||
          std::any_of(options.tmpfs.begin(), options.tmpfs.end(),
                      [&](const auto& entry) { return mount_path(entry.first) == place; });
 }
@@ -164,6 +165,22 @@ void add_mounts(record::Pod& pod, const CreateOptions& options, const image::Ima
     mount.path = path;
     mount.mode = mode;
     pod.executor.mounts.emplace("tmpfs-" + std::to_string(number++), std::move(mount));
+  }
+}
+
+/// The guest is told their tags alone: where they are on this host is nothing to it.
+void add_folders(record::Pod& pod, const CreateOptions& options) {
+  for (record::HostFolder folder : options.folders) {
+    const std::size_t number = pod.host.folders.size();
+    folder.path = mount_path(folder.path);
+    config::MountSpec mount;
+    mount.source.scheme = "virtiofs";
+    mount.source.host = record::folder_tag(number);
+    mount.path = folder.path;
+    mount.mode = folder.read_only ? "ro" : "rw";
+    mount.copy_mode = config::CopyMode::never;
+    pod.executor.mounts.emplace("folder-" + std::to_string(number), std::move(mount));
+    pod.host.folders.push_back(std::move(folder));
   }
 }
 
@@ -216,6 +233,7 @@ record::Pod make_pod(const CreateOptions& options, const image::Image& image, Na
   pod.executor.user_keys = options.ssh_keys;
   pod.executor.sessions.emplace(id, session_of(options, image.config, id, pod.executor.hostname));
   add_mounts(pod, options, image.config);
+  add_folders(pod, options);
 
   record::Host& host = pod.host;
   host.image_reference = pod.executor.repo_name;

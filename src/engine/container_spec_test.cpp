@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
+#include "extraconfig/codec.hpp"
 
 namespace berth::engine {
 namespace {
@@ -175,6 +176,33 @@ TEST_F(ContainerSpecTest, AMountTakesThePlaceOfTheImagesVolume) {
   const extraconfig::Pairs pairs = record::encode(pod);
   EXPECT_EQ(record::decode(pairs).host.volumes, pod.host.volumes);
   EXPECT_EQ(record::decode(pairs).executor.mounts, pod.executor.mounts);
+}
+
+TEST_F(ContainerSpecTest, OfAFolderTheGuestIsToldATagOnly) {
+  options_.folders = {{"/host/site", "/data/", true, true, "ro"},
+                      {"/host/other", "/other", false, false, ""}};
+  const record::Pod pod = make();
+  ASSERT_EQ(pod.executor.mounts.size(), 2u) << "a folder takes the place of the image's volume";
+  const config::MountSpec& first = pod.executor.mounts.at("folder-0");
+  EXPECT_EQ(first.source.scheme, "virtiofs");
+  EXPECT_EQ(first.source.host, "folder0");
+  EXPECT_EQ(first.path, "/data");
+  EXPECT_EQ(first.mode, "ro");
+  EXPECT_EQ(pod.executor.mounts.at("folder-1").mode, "rw");
+  ASSERT_EQ(pod.host.folders.size(), 2u);
+  EXPECT_EQ(pod.host.folders[0].path, "/data");
+  const extraconfig::Pairs pairs = record::encode(pod);
+  EXPECT_EQ(record::decode(pairs).host.folders, pod.host.folders);
+  EXPECT_EQ(record::decode(pairs).executor.mounts, pod.executor.mounts);
+  const extraconfig::Pairs guest =
+      extraconfig::filter(pairs, extraconfig::kGuestScopes, describe::scope::hidden);
+  EXPECT_FALSE(guest.empty());
+  for (const auto& [key, value] : guest) EXPECT_EQ(value.find("/host"), std::string::npos) << key;
+}
+
+TEST_F(ContainerSpecTest, AFoldersSourceIsAbsolute) {
+  options_.folders = {{"srv", "/data", false, false, ""}};
+  EXPECT_EQ(refusal(), Code::invalid_argument);
 }
 
 }  // namespace

@@ -90,11 +90,12 @@ void check_mount_path(const std::string& path, std::set<std::string>& taken) {
 }
 
 void check_mounts(const CreateOptions& options) {
-  // A machine has places for 24 disks, of which the image and the container's own take two.
-  constexpr std::size_t kMostVolumes = 22;
-  if (options.volumes.size() > kMostVolumes) {
-    throw Error(Code::invalid_argument, "{} volumes are too many for one container: give at most {}",
-                options.volumes.size(), kMostVolumes);
+  // A machine has places for 24 disks and folders, of which the image and the container's own disk take two.
+  constexpr std::size_t kMost = 22;
+  if (options.volumes.size() + options.folders.size() > kMost) {
+    throw Error(Code::invalid_argument,
+                "{} volumes and folders of this host are too many for one container: give at most {}",
+                options.volumes.size() + options.folders.size(), kMost);
   }
   std::set<std::string> paths;
   std::set<std::string> names;
@@ -106,6 +107,12 @@ void check_mounts(const CreateOptions& options) {
       throw Error(Code::invalid_argument,
                   "the volume {} is given twice: a container sees a volume at one place only", request.name);
     }
+  }
+  for (const record::HostFolder& folder : options.folders) {
+    check_mount_path(folder.path, paths);
+    if (!folder.source.starts_with('/'))
+      throw Error(Code::invalid_argument, "'{}' is no folder of this host: the path must be absolute",
+                  printable(folder.source, 200));
   }
   for (const auto& [path, mode] : options.tmpfs) check_mount_path(path, paths);
 }

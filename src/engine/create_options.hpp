@@ -59,6 +59,7 @@ struct CreateOptions {
   bool init = false;
   std::vector<std::pair<std::string, std::string>> tmpfs;  ///< path, mount options
   std::vector<VolumeRequest> volumes;
+  std::vector<record::HostFolder> folders;
   std::map<std::string, std::string> labels;
   std::vector<config::Ulimit> ulimits;
   std::map<std::string, std::string> sysctls;

@@ -24,6 +24,7 @@
 #include "image/store.hpp"
 #include "launcher/cleanup.hpp"
 #include "launcher/client.hpp"
+#include "launcher/host_folders.hpp"
 #include "launcher/http.hpp"
 #include "launcher/machine_plan.hpp"
 #include "launcher/start.hpp"
@@ -50,6 +51,14 @@ bool is_active(record::Status status) {
 Error not_running(const record::Pod& pod) {
   return Error(Code::wrong_state, "container {} is not running: start it with `berth start {}`", pod.name(),
                pod.name());
+}
+
+/// What a later start may make may be missing; what is there must be something that can be mounted.
+void check_sources(const std::vector<record::HostFolder>& folders) {
+  for (const record::HostFolder& folder : folders) {
+    if (!folder.make_source) launcher::require_source(folder.source);
+    launcher::find_source(folder.source);
+  }
 }
 
 Attachment attachment(launcher::UpgradedStream upgraded, bool tty) {
@@ -159,6 +168,7 @@ record::Store& Engine::records() {
 record::Pod Engine::create(const CreateOptions& options) {
   const image::Image image = state_->images->get(options.image);
   record::Pod pod = make_pod(options, image, state_->clock.now());
+  check_sources(pod.host.folders);
   choose_free_ports(pod.host.ports);
   image::rootfs(*state_->images, image);
 
@@ -202,6 +212,7 @@ UniqueFd Engine::launch(record::Pod& pod) {
   state_->records->check_ports(pod.id(), pod.host.ports);
   check_ports_free(pod.host.ports);
   launcher::take_volumes(*state_->records, state_->paths, pod, kLockLimit);
+  launcher::prepare_sources(pod.host.folders);
   return launcher::start_launcher(settings, std::move(lock));
 }
 
@@ -221,6 +232,7 @@ std::optional<UniqueFd> Engine::launch_for_files(const record::Pod& pod) {
   launcher::end_left_machine(*now);
   check_memory(now->host.memory_bytes);
   launcher::take_volumes(*state_->records, state_->paths, *now, kLockLimit);
+  launcher::prepare_sources(now->host.folders);
   return launcher::start_launcher(settings, std::move(*lock));
 }
 
@@ -255,7 +267,7 @@ auto Engine::launch_or_remove(record::Pod& pod, Start start) {
   try {
     return start();
   } catch (const Error&) {
-    if (pod.host.remove_unless_started) {
+    if (record::goes_with_failure(pod)) {
       if (std::optional<FileLock> lock = FileLock::try_acquire(state_->paths.pod_lock(pod.id()))) {
         launcher::remove_pod(*state_->records, state_->paths, pod.id(), *lock, AnonymousVolumes::remove);
       }

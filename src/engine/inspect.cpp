@@ -127,6 +127,8 @@ json::array binds_of(const record::Pod& pod) {
   json::array binds;
   for (const record::VolumeMount& volume : pod.host.volumes)
     binds.emplace_back(fmt::format("{}:{}:{}", volume.name, volume.path, volume.read_only ? "ro" : "rw"));
+  for (const record::HostFolder& folder : pod.host.folders)
+    binds.emplace_back(fmt::format("{}:{}:{}", folder.source, folder.path, folder.read_only ? "ro" : "rw"));
   return binds;
 }
 
@@ -180,9 +182,18 @@ json::object mount_of(const record::Pod& pod, const config::MountSpec& mount, co
   return shown;
 }
 
+/// As Docker shows it, which has neither name nor driver then.
+json::object folder_object(const record::HostFolder& folder) {
+  return {{"Type", "bind"},      {"Source", folder.source}, {"Destination", folder.path},
+          {"Mode", folder.mode}, {"RW", !folder.read_only}, {"Propagation", "rprivate"}};
+}
+
 json::array mounts_of(const record::Pod& pod, const Paths& paths) {
   json::array mounts;
-  for (const auto& [id, mount] : pod.executor.mounts) mounts.push_back(mount_of(pod, mount, paths));
+  for (const auto& [id, mount] : pod.executor.mounts) {
+    if (mount.source.scheme != "virtiofs") mounts.push_back(mount_of(pod, mount, paths));
+  }
+  for (const record::HostFolder& folder : pod.host.folders) mounts.push_back(folder_object(folder));
   return mounts;
 }
 

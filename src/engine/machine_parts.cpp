@@ -69,6 +69,8 @@ launcher::Launcher::Settings machine_parts(const launcher::Paths& paths, const r
     if (config::wants_firewall(endpoint))
       spec.firewall_modules.assign(hypervisor::kFirewallModules.begin(), hypervisor::kFirewallModules.end());
   }
+  if (!pod.host.folders.empty())
+    spec.folder_modules.assign(hypervisor::kFolderModules.begin(), hypervisor::kFolderModules.end());
   settings.kernel = spec.kernel.image;
   settings.initramfs = hypervisor::cached_initramfs(spec, paths.cache());
   return settings;

@@ -11,7 +11,7 @@ namespace berth::engine {
 using hypervisor::AcceleratorChoice;
 
 /// Kernel and initramfs, made when there is none: the parts that all machines of this installation share, but
-/// that only those with a firewall have its modules.
+/// that only those with a firewall or folders of the host have the modules for it.
 launcher::Launcher::Settings machine_parts(const launcher::Paths& paths, const record::Pod& pod);
 
 struct Acceleration {

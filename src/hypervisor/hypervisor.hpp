@@ -45,6 +45,15 @@ struct NetworkCard {
   int fd = -1;
 };
 
+/// Files of the host, which the guest mounts by the tag (file system type virtiofs). A machine that has one
+/// is given memory that its servers can reach.
+struct SharedFolder {
+  std::string tag;  ///< 1 to 36 characters of [A-Za-z0-9._-], unique in the machine
+  /// A connected stream socket at whose other end a server speaks vhost-user (virtiofsd). Of the caller,
+  /// which may close it once start() has returned.
+  int fd = -1;
+};
+
 struct PortForward {
   enum class Protocol { tcp, udp };
   Protocol protocol = Protocol::tcp;
@@ -80,6 +89,8 @@ struct MachineSpec {
 
   std::vector<NetworkCard> network_cards;
   std::vector<PortForward> forwards;  ///< to the card with Backend::user
+
+  std::vector<SharedFolder> shared_folders;
 
   /// Only root may give them: the user, group and groups that the machine's process runs as. What the machine
   /// itself needs (the group of /dev/kvm, CAP_NET_BIND_SERVICE for a forwarded port below 1024) is added.

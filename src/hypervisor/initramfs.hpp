@@ -36,19 +36,25 @@ inline constexpr std::array<std::string_view, 3> kFirewallModules{
 /// What the guest loads when it is given memory while it runs.
 inline constexpr std::array<std::string_view, 1> kMemoryModules{"virtio_mem"};
 
+/// What the guest loads when it mounts a folder of the host.
+inline constexpr std::array<std::string_view, 1> kFolderModules{"virtiofs"};
+
 struct InitramfsSpec {
   GuestKernel kernel;
   std::filesystem::path init;  ///< static binary, becomes /init
   std::vector<std::string_view> modules{kBootModules.begin(), kBootModules.end()};
   /// kFirewallModules for a guest that may need a firewall. Left out when the kernel lacks one.
   std::vector<std::string_view> firewall_modules{};
+  /// kFolderModules for a guest that has folders of the host. Likewise left out.
+  std::vector<std::string_view> folder_modules{};
   /// Likewise left out when the kernel lacks them.
   std::vector<std::string_view> memory_modules{kMemoryModules.begin(), kMemoryModules.end()};
 };
 
 /// The archive's bytes, uncompressed newc: /init, /dev/console, /modules/NN-NAME.ko in load order, and
-/// /modules/order with one file name a line; those of the firewall and for more memory with
-/// lists of their own, /modules/firewall and /modules/memory. Throws not-found naming what is missing.
+/// /modules/order with one file name a line; those of the firewall, for folders of the host
+/// and for more memory with lists of their own, /modules/firewall, /modules/folders and /modules/memory.
+/// Throws not-found naming what is missing.
 std::string make_initramfs(const InitramfsSpec& spec);
 
 /// The archive as a file in `cache`, made when there is none for these inputs (identified by kernel release

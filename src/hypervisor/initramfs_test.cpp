@@ -89,6 +89,24 @@ TEST_F(InitramfsTest, HasTheFirewallsModulesInAListOfTheirOwn) {
   EXPECT_EQ(run_checked(list, std::chrono::seconds(10), make_initramfs(spec_)).output, "");
 }
 
+TEST_F(InitramfsTest, HasTheModulesForFoldersOnlyWhereTheyAreAskedFor) {
+  ProcessSpec list;
+  list.program = "cpio";
+  list.arguments = {"--quiet", "-i", "--to-stdout", "modules/folders"};
+  spec_.modules = {"bus_pci"};
+  const std::filesystem::path without = cached_initramfs(spec_, cache_);
+  EXPECT_EQ(run_checked(list, std::chrono::seconds(10), make_initramfs(spec_)).output, "");
+  spec_.folder_modules = {"disk"};
+  EXPECT_EQ(run_checked(list, std::chrono::seconds(10), make_initramfs(spec_)).output, "03-disk.ko\n");
+  EXPECT_NE(cached_initramfs(spec_, cache_), without);
+}
+
+TEST_F(InitramfsTest, TheInstalledKernelHasTheModulesForFolders) {
+  const auto modules = resolve_modules(find_kernel(), {kFolderModules.begin(), kFolderModules.end()});
+  ASSERT_FALSE(modules.empty());
+  EXPECT_EQ(modules.back().filename(), "virtiofs.ko");
+}
+
 TEST_F(InitramfsTest, IsTheSameEveryTime) {
   EXPECT_EQ(make_initramfs(spec_), make_initramfs(spec_));
 }

@@ -2,9 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -140,20 +138,6 @@ void build_in_namespace(const Store& store, const Image& image, const RootfsOpti
   raise_report(read_all(report_read.get(), kReportLimit), *status);
 }
 
-/// The helper's half: a namespace of its own, mapped by the parent.
-void enter_namespace() {
-  if (::unshare(CLONE_NEWUSER) != 0)
-    throw Error(Code::unavailable,
-                "this system lets ordinary users make no user namespaces ({}); as root run: sysctl "
-                "kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000",
-                errno_error("unshare").message());
-  // Changing credentials has cleared it.
-  check(::prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl");
-  write_all(STDOUT_FILENO, "R");
-  char byte = 0;
-  if (::read(STDIN_FILENO, &byte, 1) != 1) throw Error(Code::unavailable, "the parent gave up");
-}
-
 }  // namespace
 
 fs::path rootfs(const Store& store, const Image& image, const RootfsOptions& options) {
@@ -175,7 +159,7 @@ fs::path rootfs(const Store& store, const Image& image, const RootfsOptions& opt
 int unpack_main(int argc, char** argv) {
   try {
     if (argc != 8) throw Error(Code::invalid_argument, "this command is for berth itself");
-    enter_namespace();
+    enter_user_namespace(STDOUT_FILENO, STDIN_FILENO);
     const auto number = [&](int i) { return parse_integer(argv[i], 0, INT64_MAX, "an argument"); };
     UnpackLimits limits;
     limits.bytes = static_cast<std::uint64_t>(number(4));

@@ -1,6 +1,9 @@
 #include "image/user_namespace.hpp"
 
 #include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <array>
@@ -31,7 +34,8 @@ void map_ids(const std::string& tool, const std::string& file, pid_t pid, std::u
   const auto ranges = parse_subordinate_ids(find_file(file).value_or(""), user, ::getuid());
   if (ranges.empty())
     throw Error(Code::unavailable,
-                "{} gives {} no subordinate ids, which unpacking needs; as root run: usermod --add-subuids "
+                "{} gives {} no subordinate ids, which images and folders of the host need; as root run: "
+                "usermod --add-subuids "
                 "100000-165535 "
                 "--add-subgids 100000-165535 {}",
                 file, user, user);
@@ -77,6 +81,19 @@ std::vector<SubordinateRange> parse_subordinate_ids(std::string_view text, std::
 void map_user_namespace(pid_t pid, std::chrono::milliseconds limit) {
   map_ids("newuidmap", "/etc/subuid", pid, ::getuid(), limit);
   map_ids("newgidmap", "/etc/subgid", pid, ::getgid(), limit);
+}
+
+void enter_user_namespace(int report, int go) {
+  if (::unshare(CLONE_NEWUSER) != 0)
+    throw Error(Code::unavailable,
+                "this system lets ordinary users make no user namespaces ({}); as root run: sysctl "
+                "kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000",
+                errno_error("unshare").message());
+  // Changing credentials has cleared it.
+  check(::prctl(PR_SET_PDEATHSIG, SIGKILL), "prctl");
+  write_all(report, "R");
+  char byte = 0;
+  if (::read(go, &byte, 1) != 1) throw Error(Code::unavailable, "the parent gave up");
 }
 
 }  // namespace berth::image

@@ -25,4 +25,8 @@ std::vector<SubordinateRange> parse_subordinate_ids(std::string_view text, std::
 /// install or to run.
 void map_user_namespace(pid_t pid, std::chrono::milliseconds limit);
 
+/// The child's half: enters a user namespace of its own, writes "R" to `report` and waits for a byte from
+/// `go`, which says that its ids are mapped. The child gets SIGKILL when its parent ends. Throws unavailable.
+void enter_user_namespace(int report, int go);
+
 }  // namespace berth::image

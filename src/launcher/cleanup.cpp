@@ -84,7 +84,7 @@ bool recover_pod(record::Store& records, const Paths& paths, std::string_view id
     return false;
   }
   if (was_active(pod->host.status)) end_machine(pod->host.machine);
-  const bool never_ran = pod->host.status == record::Status::starting && pod->host.remove_unless_started;
+  const bool never_ran = pod->host.status == record::Status::starting && record::goes_with_failure(*pod);
   const bool ended = was_active(pod->host.status) && pod->host.auto_remove;
   const record::Intent intent = records.intent(id);
   if (intent != record::Intent::none || never_ran || ended) {

@@ -12,6 +12,7 @@
 #include "base/signals.hpp"
 #include "extraconfig/codec.hpp"
 #include "launcher/cleanup.hpp"
+#include "launcher/host_folders.hpp"
 #include "launcher/machine_plan.hpp"
 #include "launcher/volumes.hpp"
 
@@ -66,6 +67,7 @@ Task<> Launcher::run() {
   }
   co_await drain_output();
   co_await end_machine();
+  if (folders_) co_await folders_->end(kQuitLimit);
   volumes_.clear();
   record_end();
   phase_ = Phase::ended;
@@ -93,7 +95,7 @@ Task<> Launcher::start_machine() {
   volumes_ = take_volumes(records_, settings_.paths, pod_, Milliseconds(0));
   for (const VolumeDisk& volume : volumes_)
     spec.disks.push_back({volume.disk.file.get(), volume.disk.read_only, volume.serial});
-  machine_ = co_await hypervisor_.start(std::move(spec));
+  co_await start_with_folders(std::move(spec));
 
   Guest::Callbacks callbacks;
   callbacks.on_report = [this](const extraconfig::Difference& keys) { on_report(keys); };
@@ -108,6 +110,38 @@ Task<> Launcher::start_machine() {
   pod_ = records_.update(pod_.id(), [&](record::Pod& pod) { pod.host.machine = identity_of(machine_pid); });
   spawn_detached(executor_, "machine",
                  [](Launcher* self) -> Task<> { co_await self->watch_machine(); }(this));
+}
+
+Task<> Launcher::start_with_folders(hypervisor::MachineSpec spec) {
+  constexpr Milliseconds kFolderEndLimit{2'000};
+  if (pod_.host.folders.empty()) {
+    machine_ = co_await hypervisor_.start(std::move(spec));
+    co_return;
+  }
+  folders_ = std::make_unique<HostFolders>(executor_, settings_.paths.pod_runtime(pod_.id()), settings_.paths,
+                                           pod_.host.folders);
+  spec.shared_folders = folders_->shared();
+  std::optional<Error> failure;
+  try {
+    machine_ = co_await hypervisor_.start(std::move(spec));
+  } catch (const Error& error) {
+    failure = error;
+  }
+  if (failure) {
+    // A server that fails takes QEMU with it, which does not know why then.
+    std::optional<Error> why;
+    if (failure->code() == Code::internal) why = co_await folders_->find_failure(kFolderEndLimit);
+    throw why ? *why : *failure;
+  }
+  folders_->machine_has_them();
+  spawn_detached(executor_, "host folders",
+                 [](Launcher* self) -> Task<> { co_await self->watch_folders(); }(this));
+}
+
+/// Without its folder a container cannot go on: whatever touches it there would wait for ever.
+Task<> Launcher::watch_folders() {
+  const Error why = co_await folders_->wait_end_of_one();
+  co_await blame_guest(why);
 }
 
 Task<> Launcher::watch_machine() {
@@ -151,6 +185,7 @@ Task<> Launcher::configure_guest() {
     if (!co_await changed_.wait_until(deadline)) break;
   }
   guest_config_ = guest_config(pod_, guest_->keys(), clock_.now());
+  if (folders_) folders_->complete(guest_config_.mounts);
   guest_config_.sessions.at(pod_.id()).window_columns = first_attach_.columns;
   guest_config_.sessions.at(pod_.id()).window_rows = first_attach_.rows;
   if (settings_.files_only)
@@ -335,7 +370,8 @@ Task<> Launcher::drain_output() {
 Task<> Launcher::end_machine() {
   if (!machine_) co_return;
   if (guest_) guest_->release();
-  const bool outlives_machine = settings_.files_only || !pod_.host.auto_remove || !volumes_.empty();
+  const bool outlives_machine =
+      settings_.files_only || !pod_.host.auto_remove || !volumes_.empty() || folders_ != nullptr;
   if (guest_ && exit_->error.empty() && outlives_machine) {
     try {
       link::Order order;
@@ -356,7 +392,7 @@ Task<> Launcher::end_machine() {
 
 void Launcher::record_end() {
   const bool remove =
-      !settings_.files_only && (pod_.host.auto_remove || (!started_ && pod_.host.remove_unless_started));
+      !settings_.files_only && (pod_.host.auto_remove || (!started_ && goes_with_failure(pod_)));
   try {
     if (remove) {
       remove_pod(records_, settings_.paths, pod_.id(), *lock_, AnonymousVolumes::remove);
@@ -367,8 +403,8 @@ void Launcher::record_end() {
         if (settings_.files_only) return;
         guest_config_.execs.clear();
         if (!guest_config_.sessions.empty()) pod.executor.sessions = told_sessions();
-        pod.host.status = started_ ? record::Status::exited : record::Status::created;
-        pod.host.finished = started_ ? clock_.now().count() : 0;
+        pod.host.status = pod.host.started != 0 ? record::Status::exited : record::Status::created;
+        if (started_) pod.host.finished = clock_.now().count();
         pod.host.exit_code = exit_->code;
         pod.host.error = exit_->error;
         pod.host.oom_killed = exit_->oom_killed;

@@ -25,6 +25,7 @@
 
 namespace berth::launcher {
 
+class HostFolders;
 struct VolumeDisk;
 
 struct ExecRequest {
@@ -134,6 +135,8 @@ class Launcher {
   Task<> start_machine();
   Task<> configure_guest();
   Task<> watch_machine();
+  Task<> start_with_folders(hypervisor::MachineSpec spec);
+  Task<> watch_folders();
   Task<> blame_guest(Error error);
   Task<> end_machine();
   Task<> drain_output();
@@ -200,6 +203,7 @@ class Launcher {
   record::Pod pod_;
 
   std::vector<VolumeDisk> volumes_;  ///< held until the machine has ended
+  std::unique_ptr<HostFolders> folders_;
   std::unique_ptr<hypervisor::Machine> machine_;
   std::unique_ptr<Guest> guest_;
   config::ExecutorConfig guest_config_;  ///< the record's, with what only this start of the machine has

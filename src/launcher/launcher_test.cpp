@@ -205,6 +205,21 @@ TEST_F(LauncherTest, WhatRunMadeAndNeverStartedGoesAway) {
   EXPECT_FALSE(std::filesystem::exists(paths_.pod_lock(id_)));
 }
 
+TEST_F(LauncherTest, WhatRunMadeAndHasRunOnceStays) {
+  pod_.host.remove_unless_started = true;
+  pod_.host.started = 1;
+  pod_.host.finished = 2;
+  script_ = [](ScriptedTether& tether) -> Task<> {
+    co_await tether.report([](config::SessionConfig& session) { session.started = "not-executable: no"; });
+  };
+  make_launcher();
+  run();
+  const record::Pod left = store_->get(id_);
+  EXPECT_EQ(left.host.status, record::Status::exited);
+  EXPECT_EQ(left.host.exit_code, 126);
+  EXPECT_EQ(left.host.finished, 2);
+}
+
 TEST_F(LauncherTest, APanicIsReportedAsWhatItIs) {
   script_ = [this](ScriptedTether& tether) -> Task<> {
     co_await tether.start_session();

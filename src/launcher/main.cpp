@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "hypervisor/qemu/qemu.hpp"
+#include "launcher/folder_server.hpp"
 #include "launcher/http.hpp"
 #include "launcher/launcher.hpp"
 #include "launcher/server.hpp"
@@ -48,6 +49,7 @@ int run_launcher(const LaunchArguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == kFolderCommand) return folder_server_main(argc, argv);
   try {
     ::signal(SIGPIPE, SIG_IGN);
     // A terminal's signals are for the client; an operator ends a pod with `berth stop`.

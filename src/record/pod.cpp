@@ -27,6 +27,10 @@ std::string canonical(const std::string& address) {
 
 }  // namespace
 
+bool goes_with_failure(const Pod& pod) {
+  return pod.host.remove_unless_started && pod.host.started == 0;
+}
+
 extraconfig::Pairs encode(const Pod& pod) {
   extraconfig::Pairs pairs;
   extraconfig::encode(pod.executor, pairs);
@@ -44,6 +48,10 @@ Pod decode(extraconfig::Source& pairs) {
   extraconfig::decode(pairs, pod.executor);
   extraconfig::decode(pairs, pod.host, kHostPrefix);
   return pod;
+}
+
+std::string folder_tag(std::size_t index) {
+  return fmt::format("folder{}", index);
 }
 
 std::string to_string(const PortBinding& port) {

@@ -32,6 +32,18 @@ struct VolumeMount {
   bool operator==(const VolumeMount&) const = default;
 };
 
+/// A folder of the host, or one file, that a container sees. In the guest's part of the record its mount's
+/// source is `virtiofs://` and folder_tag() of its place in the list.
+struct HostFolder {
+  std::string source;  ///< absolute
+  std::string path;
+  bool read_only = false;
+  bool make_source = false;  ///< a start makes the folder where there is none
+  std::string mode;          ///< options as the user gave them, for display
+  bool operator==(const HostFolder&) const = default;
+};
+std::string folder_tag(std::size_t index);
+
 /// A process of the host that a record speaks of; the start time tells it from a later one with the same id.
 struct ProcessIdentity {
   std::int32_t pid = 0;
@@ -62,6 +74,7 @@ struct Host {
   std::string mac;
   std::vector<PortBinding> ports;
   std::vector<VolumeMount> volumes;
+  std::vector<HostFolder> folders;
   std::vector<std::string> command;  ///< entrypoint and arguments, for display
   std::vector<std::string> cap_add;  ///< as the user gave them, for display; so are the next two
   std::vector<std::string> cap_drop;
@@ -85,6 +98,9 @@ struct Pod {
   config::SessionConfig& session() { return executor.sessions.at(id()); }
   const config::SessionConfig& session() const { return executor.sessions.at(id()); }
 };
+
+/// Whether `run` made it and its process never ran: such a container goes away when a start fails.
+bool goes_with_failure(const Pod& pod);
 
 /// What the store keeps of a pod: the executor's keys at the top, the host's below "host".
 extraconfig::Pairs encode(const Pod& pod);
@@ -127,6 +143,15 @@ constexpr auto describe(const VolumeMount*) {
                 field<&VolumeMount::read_only>("ReadOnly", "readonly", scope::hidden));
 }
 
+constexpr auto describe(const HostFolder*) {
+  using namespace describe;
+  return fields(field<&HostFolder::source>("Source", "source", scope::hidden),
+                field<&HostFolder::path>("Path", "path", scope::hidden),
+                field<&HostFolder::read_only>("ReadOnly", "readonly", scope::hidden),
+                field<&HostFolder::make_source>("MakeSource", "makesource", scope::hidden),
+                field<&HostFolder::mode>("Mode", "mode", scope::hidden));
+}
+
 constexpr auto describe(const ProcessIdentity*) {
   using namespace describe;
   return fields(field<&ProcessIdentity::pid>("PID", "pid", scope::hidden),
@@ -153,6 +178,7 @@ constexpr auto describe(const Host*) {
       field<&Host::network>("Network", "network", scope::hidden),
       field<&Host::mac>("MAC", "mac", scope::hidden), field<&Host::ports>("Ports", "ports", scope::hidden),
       field<&Host::volumes>("Volumes", "volumes", scope::hidden),
+      field<&Host::folders>("Folders", "folders", scope::hidden),
       field<&Host::command>("Command", "command", scope::hidden),
       field<&Host::cap_add>("CapAdd", "capadd", scope::hidden),
       field<&Host::cap_drop>("CapDrop", "capdrop", scope::hidden),

@@ -64,7 +64,7 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
                     [this](const os::Endpoints& wanted) {
                       return network_.apply(wanted, config_.hostname, {kDeviceLimit, kLeaseLimit});
                     }),
-      root_(devices),
+      root_(devices, modules),
       mount_jobs_(executor, [this](const Mounts& wanted) { return apply_mounts(wanted); }),
       growth_(executor, modules),
       logins_({{executor, output_, clock, [](const Session&) {}},

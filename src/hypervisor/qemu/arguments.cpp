@@ -27,12 +27,14 @@ constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
 constexpr std::uint64_t kLeastMemoryMiB = 96;
 constexpr std::uint64_t kMostMemoryMiB = std::uint64_t{4} << 20;
 constexpr std::size_t kMostSerial = 20;             // VIRTIO_BLK_ID_BYTES
+constexpr std::size_t kMostTag = 36;                // virtio_fs_config::tag
 constexpr std::size_t kMostKernelArguments = 1024;  // COMMAND_LINE_SIZE is 2048
 constexpr int kFirstPrivilegedFree = 1024;          // net.ipv4.ip_unprivileged_port_start
 
 /// The options cost nothing where they do not help; bench/boot-options.sh tells what each saves.
 constexpr std::string_view kMachine =
     "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,smm=off,dump-guest-core=off,mem-merge=off";
+constexpr std::string_view kSharedMemoryId = "shared-memory";
 constexpr std::string_view kTcg = "tcg,tb-size=64";
 /// All that QEMU can emulate, as images may be built for x86-64-v3; five-level paging only makes page walks
 /// longer, and the string instructions that erms and fsrm call fast are emulated byte by byte.
@@ -55,10 +57,10 @@ bool is_one_line(std::string_view text) {
   return std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
 
-bool is_serial(std::string_view serial) {
+/// What may stand in a QEMU option as a name.
+bool is_plain_name(std::string_view name, std::size_t most) {
   constexpr std::string_view kAllowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-  return !serial.empty() && serial.size() <= kMostSerial &&
-         serial.find_first_not_of(kAllowed) == std::string_view::npos;
+  return !name.empty() && name.size() <= most && name.find_first_not_of(kAllowed) == std::string_view::npos;
 }
 
 /// Six pairs of hex digits, and not a multicast address.
@@ -90,9 +92,10 @@ void check_network_cards(const MachineSpec& spec) {
   if (!has_user_network(spec) && !spec.forwards.empty()) {
     throw Error(Code::invalid_argument, "a machine without a user network has no ports to forward");
   }
-  if (spec.disks.size() + spec.network_cards.size() > kMostDisks + 1) {
-    throw Error(Code::invalid_argument, "{} disks and {} network cards are too many for one machine",
-                spec.disks.size(), spec.network_cards.size());
+  if (spec.disks.size() + spec.network_cards.size() + spec.shared_folders.size() > kMostDisks + 1) {
+    throw Error(Code::invalid_argument,
+                "{} disks, {} network cards and {} shared folders are too many for one machine",
+                spec.disks.size(), spec.network_cards.size(), spec.shared_folders.size());
   }
   std::set<std::string> seen;
   bool has_user = false;
@@ -106,6 +109,20 @@ void check_network_cards(const MachineSpec& spec) {
       throw Error(Code::invalid_argument, "a machine has one card for user networking");
     }
     has_user = has_user || is_user;
+  }
+}
+
+void check_shared_folders(const std::vector<SharedFolder>& folders) {
+  std::set<std::string_view> tags;
+  for (const SharedFolder& folder : folders) {
+    if (!is_plain_name(folder.tag, kMostTag)) {
+      throw Error(Code::invalid_argument, "shared folder \"{}\": 1 to {} characters of A-Z a-z 0-9 . _ -",
+                  printable(folder.tag), kMostTag);
+    }
+    if (folder.fd < 0)
+      throw Error(Code::invalid_argument, "the shared folder {} has no server behind it", folder.tag);
+    if (!tags.insert(folder.tag).second)
+      throw Error(Code::invalid_argument, "two shared folders have the tag {}", folder.tag);
   }
 }
 
@@ -135,6 +152,7 @@ void check_spec(const MachineSpec& spec) {
   }
   check_disks(spec.disks);
   check_network_cards(spec);
+  check_shared_folders(spec.shared_folders);
 }
 
 /// Collects the words of the command line and the descriptors that it names.
@@ -168,7 +186,13 @@ void add_machine(CommandLine& line, const MachineSpec& spec) {
   line.add("-S");
   line.add("-msg", "timestamp=off");
   line.add("-sandbox", std::string(kSandbox));
-  line.add("-machine", std::string(kMachine));
+  std::string machine(kMachine);
+  if (has_shared_memory(spec)) {
+    line.add("-object",
+             fmt::format("memory-backend-memfd,id={},size={}M,share=on", kSharedMemoryId, memory_mib(spec)));
+    machine += fmt::format(",memory-backend={}", kSharedMemoryId);
+  }
+  line.add("-machine", std::move(machine));
   line.add("-accel", kvm ? "kvm" : std::string(kTcg));
   line.add("-cpu", kvm ? "host" : std::string(kTcgCpu));
   // See Hotplug::set_cpus.
@@ -251,6 +275,12 @@ void add_network_card(CommandLine& line, const MachineSpec& spec, std::size_t in
            fmt::format("virtio-net-pci,netdev={},mac={},romfile=,disable-legacy=on", id, card.mac));
 }
 
+void add_shared_folder(CommandLine& line, const SharedFolder& folder, std::size_t index) {
+  const std::string server = fmt::format("folder{}", index);
+  add_channel(line, server, folder.fd);
+  line.add("-device", fmt::format("vhost-user-fs-pci,chardev={},tag={}", server, folder.tag));
+}
+
 Credentials complete_credentials(const MachineSpec& spec, std::optional<gid_t> kvm_group) {
   Credentials credentials = *spec.credentials;
   if (spec.accelerator == Accelerator::kvm && kvm_group) credentials.groups.push_back(*kvm_group);
@@ -264,7 +294,7 @@ Credentials complete_credentials(const MachineSpec& spec, std::optional<gid_t> k
 }  // namespace
 
 void check_disk(const Disk& disk) {
-  if (!is_serial(disk.serial)) {
+  if (!is_plain_name(disk.serial, kMostSerial)) {
     throw Error(Code::invalid_argument, "disk serial \"{}\": 1 to {} characters of A-Z a-z 0-9 . _ -",
                 printable(disk.serial), kMostSerial);
   }
@@ -278,6 +308,10 @@ void check_network_card(const NetworkCard& card) {
   if (card.backend != NetworkCard::Backend::user && card.fd < 0) {
     throw Error(Code::invalid_argument, "the network card {} has nothing behind it", card.mac);
   }
+}
+
+bool has_shared_memory(const MachineSpec& spec) {
+  return !spec.shared_folders.empty();
 }
 
 std::string lower_mac(const std::string& mac) {
@@ -357,6 +391,8 @@ ProcessSpec make_process_spec(const MachineSpec& spec, const std::filesystem::pa
   line.add("-device", fmt::format("pcie-pci-bridge,id={}", kPlugBus));
   for (std::size_t i = 0; i < spec.disks.size(); ++i) add_disk(line, spec.disks[i], i);
   for (std::size_t i = 0; i < spec.network_cards.size(); ++i) add_network_card(line, spec, i);
+  for (std::size_t i = 0; i < spec.shared_folders.size(); ++i)
+    add_shared_folder(line, spec.shared_folders[i], i);
   return process;
 }
 

@@ -38,6 +38,9 @@ std::string forward_key(const PortForward& forward);
 /// The user network's name in QMP.
 inline constexpr std::string_view kUserNetworkId = "user";
 
+/// Whether what serves the machine on the host reaches its memory.
+bool has_shared_memory(const MachineSpec& spec);
+
 /// Throw invalid-argument for what no disk or card can be.
 void check_disk(const Disk& disk);
 void check_network_card(const NetworkCard& card);

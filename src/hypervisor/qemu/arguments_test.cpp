@@ -155,6 +155,23 @@ TEST(Arguments, GiveNetworkCardsByDescriptor) {
               Contains(HasSubstr("virtio-net-pci,netdev=net1,mac=52:54:00:00:00:02")));
 }
 
+TEST(Arguments, GiveSharedFoldersByDescriptor) {
+  MachineSpec spec = plain_spec();
+  EXPECT_THAT(values(process_for(spec), "-object"), ElementsAre());
+  EXPECT_THAT(values(process_for(spec), "-machine"), ElementsAre(Not(HasSubstr("memory-backend"))));
+  spec.shared_folders = {{"folder0", 40}, {"folder1", 41}};
+  const ProcessSpec process = process_for(spec);
+  EXPECT_THAT(process.descriptors, AllOf(Contains(Pair(40, 10)), Contains(Pair(41, 11))));
+  EXPECT_THAT(values(process, "-chardev"),
+              AllOf(Contains("socket,id=folder0,fd=10"), Contains("socket,id=folder1,fd=11")));
+  EXPECT_THAT(values(process, "-device"), AllOf(Contains("vhost-user-fs-pci,chardev=folder0,tag=folder0"),
+                                                Contains("vhost-user-fs-pci,chardev=folder1,tag=folder1")));
+  // Their servers reach no other memory.
+  EXPECT_THAT(values(process, "-object"),
+              ElementsAre("memory-backend-memfd,id=shared-memory,size=256M,share=on"));
+  EXPECT_THAT(values(process, "-machine"), ElementsAre(HasSubstr(",memory-backend=shared-memory")));
+}
+
 TEST(Arguments, AddWhatTheUserOfTheProcessNeeds) {
   MachineSpec spec = plain_spec();
   spec.credentials = Credentials{900, 901, {}, {}};
@@ -200,6 +217,14 @@ TEST(Arguments, RefuseWhatCannotBe) {
   EXPECT_TRUE(refuses([&](MachineSpec& spec) {
     spec.network_cards.assign(2, {NetworkCard::Backend::tap, "52:54:00:00:00:01", 20});
   })) << "the same address";
+  for (const char* tag : {"", "a,b", "a/b", "0123456789012345678901234567890123456"}) {
+    EXPECT_TRUE(refuses([&](MachineSpec& spec) { spec.shared_folders = {{tag, 40}}; })) << tag;
+  }
+  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.shared_folders = {{"a", -1}}; }));
+  EXPECT_TRUE(refuses([](MachineSpec& spec) { spec.shared_folders = {{"a", 40}, {"a", 41}}; }));
+  EXPECT_TRUE(refuses([](MachineSpec& spec) {
+    for (int i = 0; i < 26; ++i) spec.shared_folders.push_back({"a" + std::to_string(i), 40});
+  }));
   for (const char* mac :
        {"", "52:54:00:00:00", "53:54:00:00:00:01", "52:54:00:00:00:0g", "52-54-00-00-00-01"}) {
     EXPECT_TRUE(refuses([&](MachineSpec& spec) { spec.network_cards = {card(mac)}; })) << mac;

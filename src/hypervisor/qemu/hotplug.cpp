@@ -92,8 +92,13 @@ json::object one(std::string_view name, const std::string& value) {
 }
 
 /// Its pages come into being when the guest uses them.
-json::object memory_backend(const std::string& id, std::uint64_t size) {
-  return {{"qom-type", "memory-backend-ram"}, {"id", id}, {"size", size}, {"reserve", false}};
+json::object memory_backend(const std::string& id, std::uint64_t size, bool shared) {
+  json::object object{{"qom-type", "memory-backend-ram"}, {"id", id}, {"size", size}, {"reserve", false}};
+  if (shared) {
+    object["qom-type"] = "memory-backend-memfd";
+    object["share"] = true;
+  }
+  return object;
 }
 
 json::object memory_property(std::string_view name) {
@@ -129,6 +134,7 @@ Hotplug::Hotplug(const asio::any_io_executor& executor, QmpClient& qmp, const Ma
       most_cpus_(std::max(spec.cpus, spec.most_cpus)),
       first_memory_(round_up_memory(spec.memory_bytes)),
       reserved_memory_(reserved_memory(spec)),
+      shared_memory_(has_shared_memory(spec)),
       emulated_(spec.accelerator == Accelerator::tcg),
       size_{spec.cpus, first_memory_},
       changed_(executor) {
@@ -425,7 +431,7 @@ Task<> Hotplug::remove_cpu(std::size_t index, std::string path, Milliseconds lim
 /// Unlike DIMMs, virtio-mem can be given and taken in small pieces wherever the guest has them free.
 Task<> Hotplug::add_memory_device() {
   const std::string backend = std::string(kMemoryId) + "-backend";
-  json::object object = memory_backend(backend, reserved_memory_);
+  json::object object = memory_backend(backend, reserved_memory_, shared_memory_);
   co_await execute("object-add", std::move(object));
   json::object device = place_on_bus("virtio-mem-pci", kMemoryId, kMemoryPlace);
   device.erase("disable-legacy");

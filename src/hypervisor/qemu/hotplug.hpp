@@ -81,6 +81,7 @@ class Hotplug {
   const unsigned most_cpus_;
   const std::uint64_t first_memory_;
   const std::uint64_t reserved_memory_;
+  const bool shared_memory_;
   const bool emulated_;
   Size size_;
   bool has_memory_device_ = false;

@@ -16,13 +16,13 @@
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/log.hpp"
+#include "base/tail.hpp"
 #include "hypervisor/qemu/arguments.hpp"
 #include "hypervisor/qemu/host.hpp"
 #include "hypervisor/qemu/hotplug.hpp"
 #include "hypervisor/qemu/outcome.hpp"
 #include "hypervisor/qemu/qmp.hpp"
 #include "hypervisor/qemu/statistics.hpp"
-#include "hypervisor/qemu/tail.hpp"
 
 namespace berth::hypervisor::qemu {
 namespace json = boost::json;

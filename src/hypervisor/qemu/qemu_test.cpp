@@ -3,14 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/un.h>
 
 #include <chrono>
+#include <cstring>
+#include <utility>
 
 #include <boost/asio/this_coro.hpp>
 
 #include "base/clock.hpp"
 #include "base/files.hpp"
 #include "base/io.hpp"
+#include "base/process.hpp"
 #include "hypervisor/initramfs.hpp"
 #include "hypervisor/kernel.hpp"
 #include "hypervisor/probe.hpp"
@@ -31,7 +35,9 @@ struct QemuFixture {
   }
   static const std::filesystem::path& initramfs() {
     static const TempDir cache(std::filesystem::temp_directory_path(), "berth-hypervisor-test");
-    static const std::filesystem::path path = cached_initramfs({kernel(), BERTH_TEST_GUEST}, cache.path());
+    InitramfsSpec spec{kernel(), BERTH_TEST_GUEST};
+    spec.folder_modules.assign(kFolderModules.begin(), kFolderModules.end());
+    static const std::filesystem::path path = cached_initramfs(spec, cache.path());
     return path;
   }
   Task<std::unique_ptr<Machine>> start(MachineSpec spec) {
@@ -182,6 +188,59 @@ TEST_F(QemuTest, RunsAsAnotherUser) {
     co_await wait_hello(*machine, control);
     co_await control.write_all("write scratch\n");
     EXPECT_EQ(co_await read_line(control), "written");
+  });
+}
+
+/// A file server of QEMU's for `folder`, and the socket that leads to it.
+std::pair<Process, UniqueFd> serve_folder(const std::filesystem::path& folder,
+                                          const std::filesystem::path& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+  const auto* plain = reinterpret_cast<const sockaddr*>(&address);
+  const UniqueFd listener(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
+  UniqueFd machine(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
+  check(::bind(listener.get(), plain, sizeof address), "bind");
+  check(::listen(listener.get(), 1), "listen");
+  check(::connect(machine.get(), plain, sizeof address), "connect");
+  ProcessSpec spec;
+  spec.program = "/usr/lib/qemu/virtiofsd";
+  spec.arguments = {"--fd=3", "-f", "-o", "source=" + folder.string(), "-o", "log_level=err"};
+  spec.descriptors = {{listener.get(), 3}};
+  spec.parent_death_signal = SIGKILL;
+  return {Process::spawn(spec), std::move(machine)};
+}
+
+TEST_F(QemuTest, SharesAFolderOfTheHostAndGrows) {
+  if (::geteuid() != 0) GTEST_SKIP() << "virtiofsd confines itself only as root";
+  const TempDir folder(std::filesystem::temp_directory_path(), "berth-folder-test");
+  const std::filesystem::path shared = folder.path() / "shared";
+  make_directories(shared);
+  write_file_atomically(shared / "given", "by the host");
+  run_task([&]() -> Task<> {
+    constexpr std::uint64_t kMore = std::uint64_t{384} << 20;
+    auto server = serve_folder(shared, folder.path() / "sock");
+    MachineSpec spec;
+    spec.shared_folders = {{"here", server.second.get()}};
+    spec.most_memory_bytes = std::uint64_t{512} << 20;
+    const auto machine = co_await fixture_.start(std::move(spec));
+    server.second.reset();
+    Stream control(co_await asio::this_coro::executor, machine->take_port(Port::control));
+    co_await wait_hello(*machine, control);
+    co_await control.write_all("folder here\n");
+    EXPECT_EQ(co_await read_line(control), "by the host");
+    EXPECT_EQ(read_file(shared / "made"), "by the guest");
+    co_await control.write_all("memory 256\n");
+    EXPECT_EQ(co_await read_line(control), "done");
+    co_await machine->set_memory(kMore, Milliseconds(30'000));
+    co_await control.write_all("memory 384\n");
+    EXPECT_EQ(co_await read_line(control), "done");
+    EXPECT_EQ(machine->size().memory_bytes, kMore);
+    co_await control.write_all("folder here\n");
+    EXPECT_EQ(co_await read_line(control), "by the host");
+    co_await machine->quit(Milliseconds(10'000));
+    // The server ends with the machine that it served.
+    EXPECT_TRUE(server.first.wait_for(std::chrono::seconds(10)));
   });
 }
 

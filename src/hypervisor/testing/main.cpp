@@ -238,6 +238,19 @@ bool has_memory(const std::string& wanted) {
   return lacking >= -kPiece && lacking <= kPiece;
 }
 
+/// Mounts the host's folder with that tag, gives the content of "given", and writes "made".
+std::string use_folder(const std::string& tag) {
+  load_modules("folders");
+  ::mkdir("/folder", 0755);
+  if (::mount(tag.c_str(), "/folder", "virtiofs", 0, nullptr) != 0 && errno != EBUSY)
+    return std::strerror(errno);
+  const int fd = ::open("/folder/made", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) return std::strerror(errno);
+  write_text(fd, "by the guest");
+  ::close(fd);
+  return read_small_file("/folder/given");
+}
+
 void write_console(std::size_t count) {
   const int fd = ::open("/dev/console", O_WRONLY | O_CLOEXEC);
   write_text(fd, std::string(count, '#') + "\n");
@@ -264,6 +277,7 @@ void obey(int control, const std::string& order) {
     load_modules("memory");
     write_text(control, becomes_true(has_memory, argument) ? "done\n" : "not done\n");
   }
+  if (word == "folder") write_text(control, use_folder(argument) + "\n");
   if (word == "write") write_text(control, mark_disk(argument) + "\n");
   if (word == "read") write_text(control, read_disk(argument) + "\n");
   if (word == "serve")

@@ -27,6 +27,7 @@ namespace {
 constexpr std::string_view kNameFiles[] = {"hostname", "hosts", "resolv.conf"};
 constexpr std::size_t kNameFileLimit = 1u << 20;
 constexpr std::size_t kDiskNameLimit = 64;
+constexpr std::size_t kTagLimit = 36;  // virtio_fs_config::tag
 /// What of a volume's file system a container sees, so that it is without lost+found (the name is VIC's).
 constexpr const char* kVolumeFolder = ".vic.vol.data";
 
@@ -102,6 +103,15 @@ std::string disk_name(const config::Url& source) {
   return name;
 }
 
+/// Of "virtiofs://TAG". Throws invalid-argument for what no folder can have.
+std::string folder_tag(const config::Url& source) {
+  const std::string& tag = source.host;
+  const bool plain = !tag.empty() && tag.size() <= kTagLimit && tag.find('/') == std::string::npos &&
+                     !tag.starts_with('.') && printable(tag) == tag;
+  if (!plain) throw Error(Code::invalid_argument, "\"{}\" cannot be a folder of the host", printable(tag));
+  return tag;
+}
+
 /// Whether nothing but what mke2fs makes is there.
 bool is_fresh(const std::string& folder) {
   return std::all_of(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator(),
@@ -109,6 +119,12 @@ bool is_fresh(const std::string& folder) {
                        const std::string name = entry.path().filename().string();
                        return name == "lost+found" || name == kVolumeFolder + std::string(".partial");
                      });
+}
+
+bool is_folder(const std::string& path) {
+  struct stat status {};
+  check(::stat(path.c_str(), &status), "stat " + path);
+  return S_ISDIR(status.st_mode);
 }
 
 bool exists(const std::string& path) {
@@ -222,13 +238,13 @@ Task<> ContainerRoot::unmount_stale(const std::map<std::string, config::MountSpe
   }
 }
 
-/// Writes back and frees the disk that stood behind a mount.
+/// Writes back and frees what stood behind a mount.
 Task<> ContainerRoot::unmount_one(Mounted mounted, Limits limits) {
   if (mounted.place.empty()) co_return;
   const std::function<void()> work = [mounted] {
     if (::umount2(mounted.place.c_str(), 0) != 0 && errno != EINVAL)
-      throw errno_error("unmount the disk of " + mounted.spec.path);
-    if (is_held(mounted.device)) throw in_use(mounted.spec.path);
+      throw errno_error("unmount what is behind " + mounted.spec.path);
+    if (!mounted.device.empty() && is_held(mounted.device)) throw in_use(mounted.spec.path);
   };
   co_await run_in_worker("unmounting", limits.volume, work);
 }
@@ -245,10 +261,17 @@ Task<ContainerRoot::Mounted> ContainerRoot::mount_one(config::MountSpec spec, Li
         co_await prepare_volume(name, spec.path, spec.copy_mode == config::CopyMode::fresh, limits.volume);
   } else if (scheme == "serial" || scheme == "label") {
     volume = co_await prepare_disk(spec, mounted, limits);
+  } else if (scheme == "virtiofs") {
+    volume = co_await prepare_folder(spec, mounted, limits);
   } else if (scheme != "tmpfs") {
     throw Error(Code::unsupported, "this guest cannot mount from \"{}:\"", scheme);
   }
-  const UniqueFd target = make_in_root(root_.get(), spec.path);
+  const bool is_file = !volume.empty() && !is_folder(volume);
+  const UniqueFd target = make_in_root(root_.get(), spec.path, is_file);
+  if (is_folder(descriptor_path(target.get())) == is_file) {
+    throw Error(Code::invalid_argument, "a {} cannot be mounted on a {}", is_file ? "file" : "folder",
+                is_file ? "folder" : "file");
+  }
   std::array<char, 4096> real;
   const ssize_t n =
       check(::readlink(descriptor_path(target.get()).c_str(), real.data(), real.size()), "readlink");
@@ -287,6 +310,24 @@ Task<std::string> ContainerRoot::prepare_disk(config::MountSpec spec, Mounted& m
   };
   co_await run_in_worker("preparing the volume", limits.volume, work);
   co_return exists(folder) ? folder : place;
+}
+
+/// Mounts it where only the tether looks, and gives what the container sees of it.
+Task<std::string> ContainerRoot::prepare_folder(config::MountSpec spec, Mounted& mounted, Limits limits) {
+  const std::string tag = folder_tag(spec.source);
+  modules_.load(kFolderModules);
+  mounted.place = state_path("folders/" + tag);
+  const std::string place = mounted.place;
+  const std::string seen = place + spec.source.path;
+  const std::function<void()> work = [place, seen, tag] {
+    // Of an earlier attempt that was given up.
+    ::umount2(place.c_str(), MNT_DETACH);
+    make_directories(place, 0755);
+    mount_file_system(tag, place, "virtiofs", MS_NODEV);
+    if (!exists(seen)) throw Error(Code::not_found, "the host's folder has no {}", seen.substr(place.size()));
+  };
+  co_await run_in_worker("mounting the folder of the host", limits.volume, work);
+  co_return seen;
 }
 
 Task<std::string> ContainerRoot::prepare_volume(std::string name, std::string destination, bool copy,
@@ -347,7 +388,7 @@ void ContainerRoot::unmount() {
     const Mounted& mounted = mounted_.at(*key);
     check(::umount2(mounted.target.c_str(), 0), "unmount " + mounted.spec.path);
     if (!mounted.place.empty())
-      check(::umount2(mounted.place.c_str(), 0), "unmount the disk of " + mounted.spec.path);
+      check(::umount2(mounted.place.c_str(), 0), "unmount what is behind " + mounted.spec.path);
     mounted_.erase(*key);
     mount_order_.erase(std::prev(key.base()));
   }

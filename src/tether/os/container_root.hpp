@@ -9,6 +9,7 @@
 #include "base/unique_fd.hpp"
 #include "config/executor.hpp"
 #include "tether/os/devices.hpp"
+#include "tether/os/modules.hpp"
 #include "tether/os/resolver_files.hpp"
 
 namespace berth::tether::os {
@@ -20,7 +21,7 @@ inline constexpr std::string_view kScratchDisk = "scratch";  ///< ext4, writable
 /// The container's root file system: the writable disk over the image, with volumes and the files of its own.
 class ContainerRoot {
  public:
-  explicit ContainerRoot(Devices& devices) : devices_(devices) {}
+  ContainerRoot(Devices& devices, Modules& modules) : devices_(devices), modules_(modules) {}
   ContainerRoot(const ContainerRoot&) = delete;
   ContainerRoot& operator=(const ContainerRoot&) = delete;
 
@@ -33,10 +34,11 @@ class ContainerRoot {
   };
   /// Mounts what is new, parents first, and unmounts what is gone; containers that run see both. Sources are
   /// `tmpfs:` (the mode string is mount options such as "size=64m,mode=1777,noexec"), `scratch:///NAME`, a
-  /// folder of the scratch disk that is made on first use, and an ext4 file system on a disk of its own,
-  /// `serial://SERIAL` or `label://LABEL`. A volume that is empty gets the image's content where the copy
-  /// mode asks for it. May be cancelled where it waits, and begun anew with other mounts. Throws, naming the
-  /// mount: not-found when a disk does not come, busy when one that is gone is in use.
+  /// folder of the scratch disk that is made on first use, an ext4 file system on a disk of its own,
+  /// `serial://SERIAL` or `label://LABEL`, and a folder that the host shares, `virtiofs://TAG`, or a file in
+  /// it, `virtiofs://TAG/NAME`. A volume that is empty gets the image's content where the copy mode asks for
+  /// it. May be cancelled where it waits, and begun anew with other mounts. Throws, naming the mount:
+  /// not-found when a disk does not come, busy when one that is gone is in use.
   Task<> apply_mounts(std::map<std::string, config::MountSpec> mounts, Limits limits);
 
   /// Brings our part of hosts, hostname and resolv.conf up to date, where it differs; binds the files over
@@ -57,16 +59,18 @@ class ContainerRoot {
     config::MountSpec spec;
     std::string target;  // where it was found in the root
     std::string device;  // of a disk of its own
-    std::string place;   // where that is mounted for the tether
+    std::string place;   // where that, or the host's folder, is mounted for the tether
   };
   Task<> unmount_stale(const std::map<std::string, config::MountSpec>& mounts, Limits limits);
   Task<> unmount_one(Mounted mounted, Limits limits);
   Task<Mounted> mount_one(config::MountSpec spec, Limits limits);
   Task<std::string> prepare_volume(std::string name, std::string destination, bool copy, Milliseconds limit);
   Task<std::string> prepare_disk(config::MountSpec spec, Mounted& mounted, Limits limits);
+  Task<std::string> prepare_folder(config::MountSpec spec, Mounted& mounted, Limits limits);
   void bind_name_file(const std::string& name);
 
   Devices& devices_;
+  Modules& modules_;
   std::string path_;
   UniqueFd root_;
   std::vector<std::string> base_mounts_;

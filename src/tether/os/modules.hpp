@@ -25,6 +25,8 @@ class Modules {
 
 /// What a firewall needs.
 inline constexpr const char* kFirewallModules = "firewall";
+/// What folders of the host need.
+inline constexpr const char* kFolderModules = "folders";
 /// What memory needs that comes while the machine runs.
 inline constexpr const char* kMemoryModules = "memory";
 

@@ -7,7 +7,7 @@
 #include "base/async.hpp"
 #include "base/unique_fd.hpp"
 
-namespace berth::hypervisor::qemu {
+namespace berth {
 
 /// Reads a stream for as long as it lasts and keeps its last bytes.
 class Tail {
@@ -26,4 +26,4 @@ class Tail {
   std::shared_ptr<State> state_;
 };
 
-}  // namespace berth::hypervisor::qemu
+}  // namespace berth

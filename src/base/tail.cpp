@@ -1,11 +1,11 @@
-#include "hypervisor/qemu/tail.hpp"
+#include "base/tail.hpp"
 
 #include <algorithm>
 #include <utility>
 
 #include "base/error.hpp"
 
-namespace berth::hypervisor::qemu {
+namespace berth {
 
 struct Tail::State {
   State(const asio::any_io_executor& executor, UniqueFd fd, std::size_t most)
@@ -59,4 +59,4 @@ Task<bool> Tail::wait_end(Milliseconds limit) {
   return State::wait_end(state_, limit);
 }
 
-}  // namespace berth::hypervisor::qemu
+}  // namespace berth
