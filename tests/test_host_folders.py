@@ -9,13 +9,14 @@ import subprocess
 import pytest
 
 from conftest import IMAGE
-from harness import expect_census, expect_error, is_alive, unique_name, wait_until
+from harness import Result, expect_census, expect_error, is_alive, unique_name, wait_until
 
 
 @pytest.fixture(scope="module")
 def warm(berth, given):
-    """The initramfs for such machines is made with the first of them, and kept."""
+    """The initramfs for such machines is made with the first of them, and kept, as is the doctor's answer about KVM."""
     berth.ok("run", "--rm", "-v", f"{given}:/in", IMAGE, "true")
+    berth("doctor")
 
 
 @pytest.fixture(autouse=True)
@@ -344,3 +345,20 @@ def test_what_is_mounted_below_comes_along(berth, folder):
     lines = result.stdout.splitlines()
     assert lines[0] == "deep" and "Read-only file system" in lines[1], result
     assert len(set(lines[2].split())) == 2, "each file system has a number of its own"
+
+
+def test_without_virtiofsd(berth, folder):
+    if os.geteuid() != 0:
+        pytest.skip("needs root to hide a program")
+    hide = "mount --bind /dev/null /usr/lib/qemu/virtiofsd && exec \"$@\""
+
+    def without(*arguments):
+        command = ["unshare", "--mount", "sh", "-c", hide, "sh", *berth.command(*arguments)]
+        process = subprocess.run(command, env=berth.environment, capture_output=True, timeout=180)
+        return Result(arguments, process.returncode, process.stdout, process.stderr)
+
+    before = berth.ids()
+    expect_error(without("run", "--rm", "-v", f"{folder}/new:/in", IMAGE, "true"), "qemu-system-common")
+    assert berth.ids() == before and os.listdir(folder) == []
+    line = [line for line in without("doctor").out.splitlines() if "virtiofsd" in line]
+    assert len(line) == 1 and line[0].startswith("note") and "qemu-system-common" in line[0]

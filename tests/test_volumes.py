@@ -237,7 +237,7 @@ def test_cp_reaches_volumes(berth, given):
     (("-v", "data:/data", "-v", "/data/"), ("duplicate mount point: /data",)),
     (("-v", "data:/data", "-v", "data:/other"), ("data is given twice",)),
     (("--mount", "type=volume,src=data"), ("no target",)),
-    (("--mount", "type=npipe,dst=/data"), ("volume or tmpfs",)),
+    (("--mount", "type=npipe,dst=/data"), ("volume, bind or tmpfs",)),
 ])
 def test_bad_mounts_make_nothing(berth, options, words):
     expect_error(berth("run", "--rm", *options, IMAGE, "true"), *words)

@@ -24,28 +24,25 @@ constexpr std::chrono::seconds kStartLimit{30};
 constexpr int kListener = 3;
 constexpr std::size_t kReportLimit = 16u << 10;
 
-sockaddr_un address_of(const std::filesystem::path& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.string().size() >= sizeof address.sun_path)
-    throw Error(Code::invalid_argument, "the path of the runtime folder is too long: {}", path.string());
-  std::memcpy(address.sun_path, path.c_str(), path.string().size());
-  return address;
-}
-
 /// virtiofsd takes one connection from a listening socket. It is made here, so that nobody else's can be the
 /// one.
 std::pair<UniqueFd, UniqueFd> make_connection(const std::filesystem::path& runtime) {
-  const std::filesystem::path path = runtime / "folder.sock";
-  const sockaddr_un address = address_of(path);
+  constexpr const char* kName = "folder.sock";
+  const UniqueFd folder = open_file(runtime, O_PATH | O_DIRECTORY);
+  // The folder's own path may be longer than an address can be.
+  const std::string path = fmt::format("/proc/self/fd/{}/{}", folder.get(), kName);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(), path.size());
   const auto* plain = reinterpret_cast<const sockaddr*>(&address);
+  const std::string what = fmt::format("{}/{}", runtime.string(), kName);
   UniqueFd listener(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
   UniqueFd machine(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
-  ::unlink(path.c_str());
-  check(::bind(listener.get(), plain, sizeof address), "bind " + path.string());
-  check(::listen(listener.get(), 1), "listen on " + path.string());
-  check(::connect(machine.get(), plain, sizeof address), "connect to " + path.string());
-  check(::unlink(path.c_str()), "remove " + path.string());
+  ::unlinkat(folder.get(), kName, 0);
+  check(::bind(listener.get(), plain, sizeof address), "bind " + what);
+  check(::listen(listener.get(), 1), "listen on " + what);
+  check(::connect(machine.get(), plain, sizeof address), "connect to " + what);
+  check(::unlinkat(folder.get(), kName, 0), "remove " + what);
   return {std::move(listener), std::move(machine)};
 }
 
