@@ -5,13 +5,15 @@ import gzip
 import hashlib
 import io
 import os
+import pathlib
+import re
 import signal
 import subprocess
 import tarfile
 
 import pytest
 
-from harness import expect_census, expect_error, unique_name, wait_until
+from harness import DEADLINE, expect_census, expect_error, kill_group, unique_name, wait_until
 
 pytestmark = pytest.mark.cp
 
@@ -212,6 +214,37 @@ def test_bad_arguments(berth, box, here):
     expect_error(berth("cp", here, "no-such-container:/"), "no such container", status=1)
     expect_error(berth("cp", f"{box}:/proc/version", here), "kernel", status=1)
     assert "berth cp web:" in berth.ok("cp", "--help")
+
+
+def test_g2_more_than_the_machines_memory(berth, container):
+    """BERTH_TEST_G2_MIB=5120 is the whole scenario."""
+    mebibytes = int(os.environ.get("BERTH_TEST_G2_MIB", 600))
+    name = container("--memory", "256m")
+    blocks = [os.urandom(1 << 20) for _ in range(8)]
+    member = tarfile.TarInfo("large")
+    member.size = mebibytes << 20
+    expected = hashlib.md5()
+    copy = berth.spawn("cp", "-", f"{name}:/var", stdin=subprocess.PIPE)
+    try:
+        copy.stdin.write(member.tobuf())
+        for i in range(mebibytes):
+            copy.stdin.write(blocks[i % len(blocks)])
+            expected.update(blocks[i % len(blocks)])
+        out, err = copy.communicate(bytes(2 * tarfile.BLOCKSIZE), timeout=DEADLINE)
+    finally:
+        kill_group(copy)
+        copy.communicate()
+    assert copy.returncode == 0, err
+    deadline = max(DEADLINE, mebibytes)
+    assert berth.ok("exec", name, "md5sum", "/var/large", timeout=deadline).split()[0] == expected.hexdigest()
+    assert peak_memory(berth.launcher(name)) < 128 << 20
+    state = berth.state(name)
+    assert state["Running"] is True and state["OOMKilled"] is False
+
+
+def peak_memory(process):
+    status = pathlib.Path(f"/proc/{process}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) << 10
 
 
 def test_what_the_container_sees(berth, container, here):

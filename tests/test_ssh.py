@@ -184,6 +184,46 @@ def test_a_terminal_that_goes_away_hangs_up(berth, ssh_config, web):
     wait_until(lambda: "31415" not in berth.ok("exec", web, "ps"), "the session was hung up")
 
 
+def keepalive_client(config, name, count, *command):
+    return subprocess.Popen(["ssh", "-vvv", "-F", config, "-o", "ServerAliveInterval=1",
+                             "-o", f"ServerAliveCountMax={count}", f"{name}.berth", *command],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_keepalives_are_answered(ssh_config, web):
+    client = keepalive_client(ssh_config, web, DEADLINE, "echo up; read line; echo $line")
+    try:
+        assert client.stdout.readline() == b"up\n"
+        asked = answered = 0
+        # SSH_MSG_GLOBAL_REQUEST; SSH_MSG_REQUEST_SUCCESS and FAILURE
+        while answered < 3:
+            line = client.stderr.readline()
+            assert line, "ssh has ended"
+            asked += b"send packet: type 80" in line
+            answered += asked > 0 and (b"receive packet: type 81" in line or b"receive packet: type 82" in line)
+        out, _ = client.communicate(b"still here\n", timeout=DEADLINE)
+        assert (out, client.returncode) == (b"still here\n", 0)
+    finally:
+        client.kill()
+        client.communicate()
+
+
+def test_a_machine_that_stands_still_ends_the_login(berth, container, given):
+    name = container()
+    config = given / unique_name("ssh_config")
+    config.write_text(berth.ok("ssh-config", name) + "\n")
+    # A busy host may answer late.
+    client = keepalive_client(config, name, 20, "-tt", "echo up; exec sleep 27182")
+    assert client.stdout.readline().strip() == b"up"
+    berth.ok("pause", name)
+    _, err = client.communicate(timeout=DEADLINE)
+    assert client.returncode == 255
+    assert b"not responding" in err
+    berth.ok("unpause", name)
+    wait_until(lambda: "27182" not in berth.ok("exec", name, "ps"), "the session was hung up")
+    assert run("ssh", "-F", config, f"{name}.berth", "echo again").stdout == b"again\n"
+
+
 def test_a_key_of_the_users_own(berth, container, given):
     key = given / "own_key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)

@@ -145,7 +145,8 @@ Task<> Launcher::keep_clock() {
     try {
       Task<Nanoseconds> look = link::correct_guest_clock(clock_, send);
       const Nanoseconds offset = co_await std::move(look);
-      if (offset != Nanoseconds(0)) log::info("the guest's clock was {} ns behind", offset.count());
+      const auto rounded = std::chrono::round<Milliseconds>(offset);
+      if (offset != Nanoseconds(0)) log::debug("the guest's clock was {} ms behind", rounded.count());
     } catch (const Error& error) {
       if (!exit_) log::warning("the guest's clock: {}", error.what());
     }
