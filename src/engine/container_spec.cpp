@@ -106,6 +106,8 @@ config::SessionConfig session_of(const CreateOptions& options, const image::Imag
   set_restart(session, options.restart);
   session.resources.pids_limit = std::max<std::int64_t>(options.pids_limit, 0);
   session.resources.nano_cpus = nano_cpus_of(options.cpus);
+  session.resources.io = options.io_limits;
+  for (config::IoLimit& limit : session.resources.io) limit.path = mount_path(limit.path);
   session.active = true;
   return session;
 }

@@ -59,6 +59,15 @@ json::array ulimits_of(const config::SessionConfig& session) {
   return limits;
 }
 
+/// Docker's form of one kind of limit of disks.
+json::array io_limits_of(const config::SessionConfig& session, std::int64_t config::IoLimit::*kind) {
+  json::array limits;
+  for (const config::IoLimit& limit : session.resources.io) {
+    if (limit.*kind != 0) limits.push_back(json::object{{"Path", limit.path}, {"Rate", limit.*kind}});
+  }
+  return limits;
+}
+
 std::string port_key(const record::PortBinding& binding) {
   return fmt::format("{}/{}", binding.guest_port, binding.protocol == record::Protocol::udp ? "udp" : "tcp");
 }
@@ -147,6 +156,10 @@ json::object host_config_of(const record::Pod& pod) {
           {"Init", session.init},
           {"Memory", pod.host.memory_bytes},
           {"NanoCpus", static_cast<std::int64_t>(pod.host.cpus * 1e9)},
+          {"BlkioDeviceReadBps", io_limits_of(session, &config::IoLimit::read_bps)},
+          {"BlkioDeviceWriteBps", io_limits_of(session, &config::IoLimit::write_bps)},
+          {"BlkioDeviceReadIOps", io_limits_of(session, &config::IoLimit::read_iops)},
+          {"BlkioDeviceWriteIOps", io_limits_of(session, &config::IoLimit::write_iops)},
           {"PidsLimit", number_or_null(session.resources.pids_limit)},
           {"ShmSize", session.shm_size == 0 ? kDefaultShmSize : session.shm_size},
           {"Ulimits", ulimits_of(session)},

@@ -279,8 +279,9 @@ SessionSpec Tether::make_session_spec(const std::string& id, const config::Sessi
   ProcessPlan plan = make_process_plan(config, hostname);
   if (config.container.empty()) {
     const auto folder = cgroup_folder() / id;
-    return {
-        id, std::move(plan), root_.path(), {}, Cgroup(folder), Cgroup(folder), limits_of(config.resources)};
+    CgroupLimits limits = limits_of(config.resources);
+    limits.disks = disk_limits_of(config.resources);
+    return {id, std::move(plan), root_.path(), {}, Cgroup(folder), Cgroup(folder), std::move(limits)};
   }
   const auto container = sessions_.find(config.container);
   const bool runs = container != sessions_.end() && container->second.session &&

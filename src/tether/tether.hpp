@@ -79,6 +79,7 @@ class Tether {
   void begin_session(const std::string& id, const config::SessionConfig& config);
   SessionSpec make_session_spec(const std::string& id, const config::SessionConfig& config);
   CgroupLimits limits_of(const config::SessionResources& resources) const;
+  std::vector<DiskLimit> disk_limits_of(const config::SessionResources& resources) const;
   std::uint16_t free_number() const;
   std::shared_ptr<Session> session(const std::string& id) const;
   Task<> adjust(std::int32_t cpus);

@@ -170,6 +170,7 @@ Task<> ContainerRoot::assemble(Milliseconds limit) {
   // What is mounted in it later is mounted in the containers as well: theirs is a slave of this.
   check(::mount(nullptr, root.c_str(), nullptr, MS_SHARED, nullptr), "share the root");
   root_ = open_file(root, O_PATH | O_DIRECTORY);
+  root_disks_ = {scratch_disk, image_disk};
   path_ = root;
 }
 
@@ -307,6 +308,14 @@ Task<std::string> ContainerRoot::prepare_volume(std::string name, std::string de
   };
   co_await run_in_worker("filling the volume", limit, work);
   co_return place;
+}
+
+std::vector<std::string> ContainerRoot::disks_at(const std::string& path) const {
+  if (path == "/") return root_disks_;
+  for (const auto& [key, mounted] : mounted_) {
+    if (mounted.spec.path == path && !mounted.device.empty()) return {mounted.device};
+  }
+  return {};
 }
 
 void ContainerRoot::apply_names(const NameSettings& settings) {

@@ -49,6 +49,10 @@ class ContainerRoot {
   /// The path of the mount whose disk is awaited; empty when none is.
   const std::string& awaited() const { return awaited_; }
 
+  /// The devices of the disks that hold what is at the mount `path`, or at "/": the container's own, then the
+  /// image's. Empty when no disk holds it.
+  std::vector<std::string> disks_at(const std::string& path) const;
+
   /// The mount point; empty before assemble().
   const std::string& path() const { return path_; }
 
@@ -69,6 +73,7 @@ class ContainerRoot {
   Devices& devices_;
   std::string path_;
   UniqueFd root_;
+  std::vector<std::string> root_disks_;
   std::vector<std::string> base_mounts_;
   std::map<std::string, Mounted> mounted_;
   std::vector<std::string> mount_order_;
