@@ -3,6 +3,7 @@
 #include "base/clock.hpp"
 #include "base/signals.hpp"
 #include "engine/engine.hpp"
+#include "launcher/machine_plan.hpp"
 
 namespace berth::engine {
 namespace {
@@ -186,7 +187,10 @@ json::object mount_of(const record::Pod& pod, const config::MountSpec& mount, co
   for (const record::VolumeMount& volume : pod.host.volumes) {
     if (volume.path != mount.path) continue;
     shown["Name"] = volume.name;
-    shown["Source"] = paths.volume_image(volume.id).string();
+    const bool is_nfs = scheme == launcher::kNfsScheme;
+    shown["Source"] =
+        is_nfs ? mount.source.host + ":" + mount.source.path : paths.volume_image(volume.id).string();
+    shown["Mode"] = volume.read_only ? "ro" : "rw";
     shown["RW"] = !volume.read_only;
   }
   return shown;

@@ -69,6 +69,8 @@ launcher::Launcher::Settings machine_parts(const launcher::Paths& paths, const r
     if (config::wants_firewall(endpoint))
       spec.firewall_modules.assign(hypervisor::kFirewallModules.begin(), hypervisor::kFirewallModules.end());
   }
+  if (launcher::has_nfs(pod.executor))
+    spec.nfs_modules.assign(hypervisor::kNfsModules.begin(), hypervisor::kNfsModules.end());
   settings.kernel = spec.kernel.image;
   settings.initramfs = hypervisor::cached_initramfs(spec, paths.cache());
   return settings;

@@ -70,6 +70,7 @@ class Tether {
   Task<> apply_mounts(Mounts mounts);
   Mounts wanted_mounts() const;
   void note_networks();
+  os::NfsSurroundings nfs_surroundings();
   void apply_time_and_entropy();
   void apply_sessions();
   void stop_removed_sessions();
@@ -96,6 +97,8 @@ class Tether {
   Task<> report(extraconfig::Difference difference, extraconfig::Pairs now);
   Task<> wait_reported(Milliseconds limit);
 
+  Task<> end_sessions();
+  bool has_running_sessions() const;
   Task<> end_link();
   CopyPlace copy_place(const std::string& container) const;
 

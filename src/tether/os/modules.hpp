@@ -25,6 +25,8 @@ class Modules {
 
 /// What a firewall needs.
 inline constexpr const char* kFirewallModules = "firewall";
+/// What a mount from an NFS server needs.
+inline constexpr const char* kNfsModules = "nfs";
 /// What memory needs that comes while the machine runs.
 inline constexpr const char* kMemoryModules = "memory";
 
