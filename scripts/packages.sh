@@ -17,7 +17,7 @@ example_packages=(busybox-static)
 bench_packages=(nlohmann-json3-dev)
 test_packages=(
   libgtest-dev libgmock-dev python3 python3-pytest python3-pytest-xdist docker-registry
-  openssh-client
+  openssh-client nfs-ganesha nfs-ganesha-vfs
   clang-14 libclang-rt-14-dev clang-format-14 shellcheck
 )
 

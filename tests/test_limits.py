@@ -35,6 +35,45 @@ def test_processes_and_processors_are_limited(berth, limited):
     assert inside(berth, limited, "nproc") == "1"
 
 
+def test_disks_are_limited(berth):
+    """The kernel took the limits for the right disks, which say their names, and execs are below them."""
+    name, volume = unique_name("io"), unique_name("data")
+    options = ("--device-read-bps", "/:1mb", "--device-write-iops", "/:300", "--device-write-bps", "/data/:2mb",
+               "--device-read-iops", "/data:400", "-v", f"{volume}:/data", "-v", f"{volume}-free:/free")
+    berth.run_idle(name, *options)
+    try:
+        script = "for disk in /sys/block/vd*; do echo $(cat $disk/serial) $(cat $disk/dev); done"
+        disks = dict(line.split() for line in inside(berth, name, script).splitlines())
+        serials = {place: "vol-" + mount["Source"].rsplit("/", 1)[1].removesuffix(".img")
+                   for mount in berth.inspect(name)["Mounts"] for place in [mount["Destination"]]}
+        limits = inside(berth, name, "cat /sys/fs/cgroup/io.max").splitlines()
+        assert sorted(limits) == sorted([
+            f"{disks['scratch']} rbps=1048576 wbps=max riops=max wiops=300",
+            f"{disks['image']} rbps=1048576 wbps=max riops=max wiops=max",
+            f"{disks[serials['/data']]} rbps=max wbps=2097152 riops=400 wiops=max",
+        ])
+        # The cgroup with the limits is the root that both see; an exec's is one below it.
+        assert inside(berth, name, "cat /proc/1/cgroup") == "0::/"
+        assert inside(berth, name, "cat /proc/self/cgroup").startswith("0::/")
+
+        def written():
+            text = inside(berth, name, "cat /sys/fs/cgroup/io.stat")
+            lines = [line.split() for line in text.splitlines() if line.startswith(disks[serials["/data"]] + " ")]
+            return sum(int(word.removeprefix("wbytes=")) for line in lines for word in line if word.startswith("wbytes="))
+
+        before = written()
+        inside(berth, name, "dd if=/dev/zero of=/data/file bs=64k count=4 oflag=direct 2>/dev/null")
+        assert written() - before >= 4 * 65536, "what an exec writes counts where the limit stands"
+        host = berth.inspect(name)["HostConfig"]
+        assert host["BlkioDeviceReadBps"] == [{"Path": "/", "Rate": 1 << 20}]
+        assert host["BlkioDeviceWriteBps"] == [{"Path": "/data", "Rate": 2 << 20}]
+        assert host["BlkioDeviceReadIOps"] == [{"Path": "/data", "Rate": 400}]
+        assert host["BlkioDeviceWriteIOps"] == [{"Path": "/", "Rate": 300}]
+    finally:
+        berth("rm", "-f", name)
+        berth("volume", "rm", volume, f"{volume}-free")
+
+
 def test_memory_ends_before_the_machines(berth, limited):
     limit, total = inside(berth, limited, "cat /sys/fs/cgroup/memory.max; awk '/MemTotal/ {print $2}' /proc/meminfo"
                           ).split()
@@ -134,6 +173,10 @@ def test_g7_out_of_memory_is_an_oom_kill_of_the_container(berth):
     (["--sysctl", "vm.swappiness=1"], ["vm.swappiness", "not allowed"]),
     (["--sysctl", "net.core.somaxconn"], ["net.core.somaxconn", "NAME=VALUE"]),
     (["--shm-size", "much"], ["--shm-size", "much"]),
+    (["--device-read-bps", "/:fast"], ["--device-read-bps", "fast"]),
+    (["--device-write-iops", "/:1.5"], ["--device-write-iops", "1.5"]),
+    (["--device-read-bps", "/dev/sda:1mb"], ["/dev/sda", "place of a volume"]),
+    (["--tmpfs", "/tmp", "--device-write-bps", "/tmp:1mb"], ["/tmp", "place of a volume"]),
     (["--cap-add", "FLY"], ["FLY"]),
     (["--cap-drop", "FLY"], ["FLY"]),
     (["--security-opt", "seccomp=/profile.json"], ["seccomp=/profile.json"]),

@@ -13,6 +13,10 @@ struct ConfinementOptions {
   std::string pids_limit;
   std::vector<std::string> ulimits;
   std::vector<std::string> sysctls;
+  std::vector<std::string> device_read_bps;
+  std::vector<std::string> device_write_bps;
+  std::vector<std::string> device_read_iops;
+  std::vector<std::string> device_write_iops;
   std::string shm_size;
   std::vector<std::string> cap_add;
   std::vector<std::string> cap_drop;

@@ -13,6 +13,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Pair;
+using testing::UnorderedElementsAre;
 
 /// What `berth run ARGUMENTS` asks the engine for.
 engine::CreateOptions request(const Arguments& arguments) {
@@ -88,6 +89,14 @@ TEST(ContainerOptions, ConfinementArrives) {
   EXPECT_EQ(options.oom_score_adj, -5);
 }
 
+TEST(ContainerOptions, LimitsOfADiskComeTogether) {
+  const engine::CreateOptions options = request(
+      {"--device-read-bps", "/:1mb", "--device-write-iops=//:20", "--device-write-bps", "/data/:2k",
+       "--device-read-iops", "/data:7", "--device-read-iops", "/data:8", "-v", "data:/data", "image"});
+  EXPECT_THAT(options.io_limits, UnorderedElementsAre(config::IoLimit{"/", 1 << 20, 0, 0, 20},
+                                                      config::IoLimit{"/data", 0, 2048, 8, 0}));
+}
+
 TEST(ContainerOptions, RestartPolicies) {
   EXPECT_EQ(request({"image"}).restart.name, "no");
   EXPECT_EQ(request({"--restart", "no", "--rm", "image"}).restart.name, "no");
@@ -126,6 +135,12 @@ TEST(ContainerOptions, RefusesWhatCannotBe) {
                                         {"--sysctl", "vm.swappiness=1", "i"},
                                         {"--sysctl", "net.core.somaxconn", "i"},
                                         {"--shm-size", "much", "i"},
+                                        {"--device-read-bps", "/", "i"},
+                                        {"--device-read-bps", "/:0", "i"},
+                                        {"--device-read-bps", "/dev/sda:1m", "i"},
+                                        {"--device-write-bps", "data:1m", "i"},
+                                        {"--device-read-iops", "/:1k", "i"},
+                                        {"--device-write-iops", "/:0", "i"},
                                         {"--cap-add", "FLY", "i"},
                                         {"--cap-drop", "FLY", "i"},
                                         {"--oom-score-adj", "1001", "i"},

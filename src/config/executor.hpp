@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "config/io_limit.hpp"
 #include "config/network_types.hpp"
 #include "config/ulimits.hpp"
 #include "describe/describe.hpp"
@@ -79,6 +80,7 @@ struct SessionResources {
   std::int64_t memory = 0;      ///< bytes; beyond them the OOM killer ends a process of the container
   std::int64_t pids_limit = 0;  ///< processes and threads
   std::int64_t nano_cpus = 0;   ///< processor time in 10^-9 processors
+  std::vector<IoLimit> io{};    ///< each path once
   bool operator==(const SessionResources&) const = default;
 };
 

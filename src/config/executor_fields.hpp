@@ -59,11 +59,21 @@ constexpr auto describe(const Cmd*) {
                 field<&Cmd::env>("Env", "Env", ro), field<&Cmd::dir>("Dir", "Dir", ro));
 }
 
+constexpr auto describe(const IoLimit*) {
+  using namespace fields_of;
+  return fields(field<&IoLimit::path>("Path", "path", ro),
+                field<&IoLimit::read_bps>("ReadBps", "readbps", ro),
+                field<&IoLimit::write_bps>("WriteBps", "writebps", ro),
+                field<&IoLimit::read_iops>("ReadIOps", "readiops", ro),
+                field<&IoLimit::write_iops>("WriteIOps", "writeiops", ro));
+}
+
 constexpr auto describe(const SessionResources*) {
   using namespace fields_of;
   return fields(field<&SessionResources::memory>("Memory", "memory", ro),
                 field<&SessionResources::pids_limit>("PidsLimit", "pidslimit", ro),
-                field<&SessionResources::nano_cpus>("NanoCPUs", "nanocpus", ro));
+                field<&SessionResources::nano_cpus>("NanoCPUs", "nanocpus", ro),
+                field<&SessionResources::io>("IO", "io", ro));
 }
 
 constexpr auto describe(const Ulimit*) {

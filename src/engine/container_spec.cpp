@@ -8,6 +8,8 @@
 #include "base/text.hpp"
 #include "config/capabilities.hpp"
 #include "hypervisor/hypervisor.hpp"
+#include "launcher/machine_plan.hpp"
+#include "volume/nfs.hpp"
 
 namespace berth::engine {
 namespace {
@@ -106,6 +108,8 @@ config::SessionConfig session_of(const CreateOptions& options, const image::Imag
   set_restart(session, options.restart);
   session.resources.pids_limit = std::max<std::int64_t>(options.pids_limit, 0);
   session.resources.nano_cpus = nano_cpus_of(options.cpus);
+  session.resources.io = options.io_limits;
+  for (config::IoLimit& limit : session.resources.io) limit.path = mount_path(limit.path);
   session.active = true;
   return session;
 }
@@ -195,15 +199,50 @@ void set_names(config::ExecutorConfig& executor, const CreateOptions& options) {
   for (const std::string& server : options.dns) servers.push_back(config::IpAddress::parse(server));
 }
 
-}  // namespace
-
-void add_volume(record::Pod& pod, const VolumeRequest& request, const volume::Volume& volume) {
+config::MountSpec disk_mount(const VolumeRequest& request, const volume::Volume& volume) {
   config::MountSpec mount;
   mount.source.scheme = "serial";
   mount.source.host = volume::disk_serial(volume.id);
-  mount.path = mount_path(request.path);
   mount.mode = request.read_only ? "ro" : "rw";
   mount.copy_mode = request.no_copy ? config::CopyMode::never : config::CopyMode::fresh;
+  return mount;
+}
+
+config::MountSpec nfs_mount(const VolumeRequest& request, const volume::Volume& volume) {
+  const volume::NfsSource source = volume::parse_nfs_source(volume.options);
+  config::MountSpec mount;
+  mount.source.scheme = launcher::kNfsScheme;
+  mount.source.host = source.server;
+  mount.source.path = source.path;
+  mount.mode = source.options;
+  if (request.read_only) mount.mode += mount.mode.empty() ? "ro" : ",ro";
+  mount.copy_mode = config::CopyMode::never;
+  return mount;
+}
+
+/// What is not known before the volume is.
+void check_nfs_volume(const record::Pod& pod, const volume::Volume& volume, const std::string& path) {
+  if (pod.host.network == "none") {
+    throw Error(
+        Code::invalid_argument,
+        "the volume {} is on an NFS server, which a container without a network cannot reach: leave out "
+        "--network none",
+        volume.name);
+  }
+  for (const config::IoLimit& limit : pod.session().resources.io) {
+    if (limit.path != path) continue;
+    throw Error(Code::invalid_argument, "the volume {} at {} is on an NFS server: it has no disk to limit",
+                volume.name, path);
+  }
+}
+
+}  // namespace
+
+void add_volume(record::Pod& pod, const VolumeRequest& request, const volume::Volume& volume) {
+  const std::string path = mount_path(request.path);
+  if (!volume.is_disk()) check_nfs_volume(pod, volume, path);
+  config::MountSpec mount = volume.is_disk() ? disk_mount(request, volume) : nfs_mount(request, volume);
+  mount.path = path;
   record::VolumeMount entry;
   entry.id = volume.id;
   entry.name = volume.name;

@@ -117,6 +117,25 @@ void check_mounts(const CreateOptions& options) {
   for (const auto& [path, mode] : options.tmpfs) check_mount_path(path, paths);
 }
 
+/// What a container has of disks: its own, and those of its volumes.
+void check_io_limits(const CreateOptions& options) {
+  std::set<std::string> places{"/"};
+  for (const VolumeRequest& request : options.volumes) places.insert(mount_path(request.path));
+  std::set<std::string> limited;
+  for (const config::IoLimit& limit : options.io_limits) {
+    if (!places.contains(mount_path(limit.path))) {
+      throw Error(Code::invalid_argument,
+                  "no disk of this container is at '{}': limit / for its own disk, or the place of a volume",
+                  printable(limit.path));
+    }
+    if (!limited.insert(mount_path(limit.path)).second)
+      throw Error(Code::invalid_argument, "the disk at {} is limited twice", printable(limit.path));
+    for (const std::int64_t value : {limit.read_bps, limit.write_bps, limit.read_iops, limit.write_iops}) {
+      if (value < 0) throw Error(Code::invalid_argument, "the limit {} of a disk is negative", value);
+    }
+  }
+}
+
 void check_restart(const CreateOptions& options) {
   const std::string& policy = options.restart.name;
   if (policy == "no") return;
@@ -151,6 +170,7 @@ void check_options(const CreateOptions& options) {
   check_process(options);
   check_confinement(options);
   check_mounts(options);
+  check_io_limits(options);
   check_restart(options);
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "config/io_limit.hpp"
 #include "config/ulimits.hpp"
 #include "record/pod.hpp"
 
@@ -44,6 +45,7 @@ struct CreateOptions {
   double cpus = 1;
   std::uint64_t memory_bytes = 0;  ///< of the machine; 0: the default
   std::int64_t pids_limit = 0;     ///< 0 or -1: none
+  std::vector<config::IoLimit> io_limits;
   RestartPolicy restart;
   std::string network = "user";
   std::map<std::string, std::string> extra_hosts;  ///< as config::ExecutorConfig has them

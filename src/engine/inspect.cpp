@@ -3,6 +3,7 @@
 #include "base/clock.hpp"
 #include "base/signals.hpp"
 #include "engine/engine.hpp"
+#include "launcher/machine_plan.hpp"
 
 namespace berth::engine {
 namespace {
@@ -55,6 +56,15 @@ json::array ulimits_of(const config::SessionConfig& session) {
   json::array limits;
   for (const config::Ulimit& limit : session.ulimits) {
     limits.push_back(json::object{{"Name", limit.name}, {"Hard", limit.hard}, {"Soft", limit.soft}});
+  }
+  return limits;
+}
+
+/// Docker's form of one kind of limit of disks.
+json::array io_limits_of(const config::SessionConfig& session, std::int64_t config::IoLimit::*kind) {
+  json::array limits;
+  for (const config::IoLimit& limit : session.resources.io) {
+    if (limit.*kind != 0) limits.push_back(json::object{{"Path", limit.path}, {"Rate", limit.*kind}});
   }
   return limits;
 }
@@ -150,6 +160,10 @@ json::object host_config_of(const record::Pod& pod) {
           {"Init", session.init},
           {"Memory", pod.host.memory_bytes},
           {"NanoCpus", static_cast<std::int64_t>(pod.host.cpus * 1e9)},
+          {"BlkioDeviceReadBps", io_limits_of(session, &config::IoLimit::read_bps)},
+          {"BlkioDeviceWriteBps", io_limits_of(session, &config::IoLimit::write_bps)},
+          {"BlkioDeviceReadIOps", io_limits_of(session, &config::IoLimit::read_iops)},
+          {"BlkioDeviceWriteIOps", io_limits_of(session, &config::IoLimit::write_iops)},
           {"PidsLimit", number_or_null(session.resources.pids_limit)},
           {"ShmSize", session.shm_size == 0 ? kDefaultShmSize : session.shm_size},
           {"Ulimits", ulimits_of(session)},
@@ -176,7 +190,10 @@ json::object mount_of(const record::Pod& pod, const config::MountSpec& mount, co
   for (const record::VolumeMount& volume : pod.host.volumes) {
     if (volume.path != mount.path) continue;
     shown["Name"] = volume.name;
-    shown["Source"] = paths.volume_image(volume.id).string();
+    const bool is_nfs = scheme == launcher::kNfsScheme;
+    shown["Source"] =
+        is_nfs ? mount.source.host + ":" + mount.source.path : paths.volume_image(volume.id).string();
+    shown["Mode"] = volume.read_only ? "ro" : "rw";
     shown["RW"] = !volume.read_only;
   }
   return shown;

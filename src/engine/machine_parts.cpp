@@ -71,6 +71,8 @@ launcher::Launcher::Settings machine_parts(const launcher::Paths& paths, const r
   }
   if (!pod.host.folders.empty())
     spec.folder_modules.assign(hypervisor::kFolderModules.begin(), hypervisor::kFolderModules.end());
+  if (launcher::has_nfs(pod.executor))
+    spec.nfs_modules.assign(hypervisor::kNfsModules.begin(), hypervisor::kNfsModules.end());
   settings.kernel = spec.kernel.image;
   settings.initramfs = hypervisor::cached_initramfs(spec, paths.cache());
   return settings;

@@ -126,7 +126,8 @@ std::vector<fs::path> later_modules(const InitramfsSpec& spec, const std::vector
 
 std::vector<fs::path> all_modules(const InitramfsSpec& spec) {
   std::vector<fs::path> modules = resolve_modules(spec.kernel, spec.modules);
-  for (const auto* names : {&spec.firewall_modules, &spec.folder_modules, &spec.memory_modules}) {
+  for (const auto* names :
+       {&spec.firewall_modules, &spec.folder_modules, &spec.nfs_modules, &spec.memory_modules}) {
     for (fs::path& module : later_modules(spec, *names)) modules.push_back(std::move(module));
   }
   return modules;
@@ -193,6 +194,8 @@ std::string make_initramfs(const InitramfsSpec& spec) {
   if (!firewall.empty()) add_modules("firewall", firewall);
   const std::vector<fs::path> folders = later_modules(spec, spec.folder_modules);
   if (!folders.empty()) add_modules("folders", folders);
+  const std::vector<fs::path> nfs = later_modules(spec, spec.nfs_modules);
+  if (!nfs.empty()) add_modules("nfs", nfs);
   const std::vector<fs::path> memory = later_modules(spec, spec.memory_modules);
   if (!memory.empty()) add_modules("memory", memory);
   return std::move(archive).finish();

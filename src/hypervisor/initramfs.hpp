@@ -33,6 +33,9 @@ inline constexpr std::array<std::string_view, 3> kFirewallModules{
     "nft_redir",
 };
 
+/// What the guest loads when a volume is on an NFS server.
+inline constexpr std::array<std::string_view, 2> kNfsModules{"nfsv3", "nfsv4"};
+
 /// What the guest loads when it is given memory while it runs.
 inline constexpr std::array<std::string_view, 1> kMemoryModules{"virtio_mem"};
 
@@ -47,14 +50,16 @@ struct InitramfsSpec {
   std::vector<std::string_view> firewall_modules{};
   /// kFolderModules for a guest that has folders of the host. Likewise left out.
   std::vector<std::string_view> folder_modules{};
+  /// kNfsModules for a guest with such a volume. Likewise left out.
+  std::vector<std::string_view> nfs_modules{};
   /// Likewise left out when the kernel lacks them.
   std::vector<std::string_view> memory_modules{kMemoryModules.begin(), kMemoryModules.end()};
 };
 
 /// The archive's bytes, uncompressed newc: /init, /dev/console, /modules/NN-NAME.ko in load order, and
-/// /modules/order with one file name a line; those of the firewall, for folders of the host
-/// and for more memory with lists of their own, /modules/firewall, /modules/folders and /modules/memory.
-/// Throws not-found naming what is missing.
+/// /modules/order with one file name a line; those of the firewall, for folders of the host, for NFS and for
+/// more memory with lists of their own, /modules/firewall, /modules/folders, /modules/nfs and
+/// /modules/memory. Throws not-found naming what is missing.
 std::string make_initramfs(const InitramfsSpec& spec);
 
 /// The archive as a file in `cache`, made when there is none for these inputs (identified by kernel release

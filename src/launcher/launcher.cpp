@@ -24,7 +24,7 @@ constexpr Milliseconds kOrderLimit{10'000};
 constexpr Milliseconds kFirstClientLimit{10'000};
 constexpr Milliseconds kDrainLimit{10'000};
 constexpr Milliseconds kPowerOffLimit{15'000};
-/// Until what was written to volumes is on their disks; less than a command waits for a stop.
+/// Until what was written to volumes is on their disks and servers; less than a command waits for a stop.
 constexpr Milliseconds kVolumesPowerOffLimit{45'000};
 constexpr Milliseconds kQuitLimit{5'000};
 /// Of a machine for copies: until what was copied is on the disk.
@@ -338,13 +338,13 @@ Task<> Launcher::drain_output() {
 Task<> Launcher::end_machine() {
   if (!machine_) co_return;
   if (guest_) guest_->release();
-  const bool outlives_machine =
-      settings_.files_only || !pod_.host.auto_remove || !volumes_.empty() || folders_ != nullptr;
+  const bool has_volumes = !pod_.host.volumes.empty() || folders_ != nullptr;
+  const bool outlives_machine = settings_.files_only || !pod_.host.auto_remove || has_volumes;
   if (guest_ && exit_->error.empty() && outlives_machine) {
     try {
       link::Order order;
       order.verb = link::verb::power_off;
-      Milliseconds limit = volumes_.empty() ? kPowerOffLimit : kVolumesPowerOffLimit;
+      Milliseconds limit = has_volumes ? kVolumesPowerOffLimit : kPowerOffLimit;
       if (settings_.files_only) limit = kFilesPowerOffLimit;
       co_await guest_->order(order, limit);
       co_await with_deadline(kQuitLimit, "power-off", [](hypervisor::Machine& machine) -> Task<> {

@@ -88,9 +88,14 @@ config::ExecutorConfig guest_config(const record::Pod& pod, const GuestKeys& key
   return config;
 }
 
+bool has_nfs(const config::ExecutorConfig& config) {
+  return std::any_of(config.mounts.begin(), config.mounts.end(),
+                     [](const auto& mount) { return mount.second.source.scheme == kNfsScheme; });
+}
+
 hypervisor::MachineSpec files_machine_spec(const record::Pod& pod, hypervisor::Accelerator accelerator) {
   hypervisor::MachineSpec spec = machine_spec(pod, accelerator);
-  spec.network_cards.clear();
+  if (!has_nfs(pod.executor)) spec.network_cards.clear();
   spec.forwards.clear();
   spec.most_cpus = 0;
   spec.most_memory_bytes = 0;
@@ -98,7 +103,7 @@ hypervisor::MachineSpec files_machine_spec(const record::Pod& pod, hypervisor::A
 }
 
 void keep_files_only(config::ExecutorConfig& config) {
-  config.networks.clear();
+  if (!has_nfs(config)) config.networks.clear();
   std::erase_if(config.mounts, [](const auto& mount) { return mount.second.source.scheme == "tmpfs"; });
   for (auto& [id, session] : config.sessions) session.active = false;
 }

@@ -21,6 +21,12 @@ inline constexpr unsigned kFirstMachineUser = 0x70000000;
 inline constexpr const char* kImageDisk = "image";
 inline constexpr const char* kScratchDisk = "scratch";
 
+/// Of the source of a mount that is on an NFS server.
+inline constexpr const char* kNfsScheme = "nfs";
+
+/// Whether something of the pod is on an NFS server, so that also a machine for copies needs the network.
+bool has_nfs(const config::ExecutorConfig& config);
+
 /// What the machine of a pod runs as; nothing for an ordinary user, whose own rights it keeps.
 std::optional<Credentials> machine_credentials(const record::Pod& pod);
 
@@ -33,8 +39,8 @@ hypervisor::MachineSpec machine_spec(const record::Pod& pod, hypervisor::Acceler
 /// The configuration a guest starts with: the record's, with what is made anew for each start.
 config::ExecutorConfig guest_config(const record::Pod& pod, const GuestKeys& keys, Nanoseconds now);
 
-/// The same for a machine that is there for copies of files only: without network; no session starts, and
-/// what would hide the container's own files (tmpfs) is not mounted.
+/// The same for a machine that is there for copies of files only: without network, unless an NFS server is
+/// reached by it; no session starts, and what would hide the container's own files (tmpfs) is not mounted.
 hypervisor::MachineSpec files_machine_spec(const record::Pod& pod, hypervisor::Accelerator accelerator);
 void keep_files_only(config::ExecutorConfig& config);
 

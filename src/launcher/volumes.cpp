@@ -2,8 +2,11 @@
 
 #include <poll.h>
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "base/ids.hpp"
+#include "launcher/machine_plan.hpp"
 #include "volume/store.hpp"
 
 namespace berth::launcher {
@@ -44,6 +47,13 @@ Error in_use(const record::VolumeMount& mount, const std::optional<record::Pod>&
       mount.name, holder->name(), short_id(holder->id()));
 }
 
+/// Many machines may use one of an NFS server at a time.
+bool is_disk(const record::Pod& pod, const record::VolumeMount& volume) {
+  return std::none_of(pod.executor.mounts.begin(), pod.executor.mounts.end(), [&](const auto& mount) {
+    return mount.second.path == volume.path && mount.second.source.scheme == kNfsScheme;
+  });
+}
+
 volume::Disk take(record::Store& records, volume::Store& volumes, const record::Pod& pod,
                   const record::VolumeMount& mount, Deadline deadline) {
   constexpr int kPollMilliseconds = 10;
@@ -70,8 +80,10 @@ std::vector<VolumeDisk> take_volumes(record::Store& records, const Paths& paths,
   if (pod.host.volumes.empty()) return taken;
   const Deadline deadline = std::chrono::steady_clock::now() + patience;
   volume::Store volumes(paths.database(), paths.volumes());
-  for (const record::VolumeMount& mount : pod.host.volumes)
+  for (const record::VolumeMount& mount : pod.host.volumes) {
+    if (!is_disk(pod, mount)) continue;
     taken.push_back({take(records, volumes, pod, mount, deadline), volume::disk_serial(mount.id)});
+  }
   return taken;
 }
 

@@ -58,6 +58,14 @@ inline constexpr std::array kMigrations{
       ) STRICT, WITHOUT ROWID;
       CREATE INDEX volumes_of_pod ON volume_uses(pod);
     )sql",
+    R"sql(
+      CREATE TABLE volume_options(
+        volume INTEGER NOT NULL REFERENCES volumes(serial) ON DELETE CASCADE,
+        key    TEXT NOT NULL,
+        value  TEXT NOT NULL,
+        PRIMARY KEY(volume, key)
+      ) STRICT, WITHOUT ROWID;
+    )sql",
 };
 
 }  // namespace berth::record

@@ -43,6 +43,12 @@ void confine(const config::SessionConfig& session, ProcessPlan& plan) {
   if (session.shm_size > 0) plan.container.shared_memory = static_cast<std::uint64_t>(session.shm_size);
 }
 
+std::optional<std::uint64_t> limit_of(std::int64_t value, std::string_view what) {
+  if (value < 0) throw Error(Code::invalid_argument, "the limit of {} is negative", what);
+  if (value == 0) return std::nullopt;
+  return static_cast<std::uint64_t>(value);
+}
+
 void require_no_nul(const std::string& text, std::string_view what) {
   if (text.find('\0') != std::string::npos)
     throw Error(Code::invalid_argument, "{} has a zero byte in it", what);
@@ -79,13 +85,26 @@ ProcessPlan make_process_plan(const config::SessionConfig& session, const std::s
 }
 
 CgroupLimits make_limits(const config::SessionResources& resources) {
-  const auto limit = [](std::int64_t value, std::string_view what) -> std::optional<std::uint64_t> {
-    if (value < 0) throw Error(Code::invalid_argument, "the limit of {} is negative", what);
-    if (value == 0) return std::nullopt;
-    return static_cast<std::uint64_t>(value);
-  };
-  return {limit(resources.memory, "memory"), limit(resources.pids_limit, "processes"),
-          limit(resources.nano_cpus, "processors")};
+  return {limit_of(resources.memory, "memory"), limit_of(resources.pids_limit, "processes"),
+          limit_of(resources.nano_cpus, "processors")};
+}
+
+std::vector<DiskLimit> make_disk_limits(const config::IoLimit& limit, const std::vector<dev_t>& disks) {
+  if (disks.empty())
+    throw Error(Code::invalid_argument, "no disk is mounted at \"{}\" that could be limited", limit.path);
+  std::vector<DiskLimit> limits;
+  for (const dev_t disk : disks) {
+    DiskLimit one;
+    one.device = disk;
+    one.read_bps = limit_of(limit.read_bps, "reading");
+    one.read_iops = limit_of(limit.read_iops, "reading");
+    if (limits.empty()) {
+      one.write_bps = limit_of(limit.write_bps, "writing");
+      one.write_iops = limit_of(limit.write_iops, "writing");
+    }
+    limits.push_back(one);
+  }
+  return limits;
 }
 
 std::string full_hostname(const config::ExecutorConfig& config) {

@@ -14,8 +14,12 @@ namespace berth::tether {
 /// What a configured session runs. Throws invalid-argument for what no process can be.
 ProcessPlan make_process_plan(const config::SessionConfig& session, const std::string& hostname);
 
-/// The limits of a main session. Throws invalid-argument for a negative one.
+/// The limits of a main session, but for those of disks. Throws invalid-argument for a negative one.
 CgroupLimits make_limits(const config::SessionResources& resources);
+
+/// The limit for each of the disks that hold one path, the first of which is the one that is written to.
+/// Throws invalid-argument for a negative limit and where there is no disk.
+std::vector<DiskLimit> make_disk_limits(const config::IoLimit& limit, const std::vector<dev_t>& disks);
 
 /// The machine's host name: hostname, with the domain when there is one, or the first 12 digits of the id.
 std::string full_hostname(const config::ExecutorConfig& config);

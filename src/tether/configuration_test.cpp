@@ -78,6 +78,25 @@ TEST(Limits, ZeroIsNoneAndNegativeIsRefused) {
   EXPECT_THROW(make_limits({-1, 0, 0}), Error);
 }
 
+TEST(DiskLimits, WritingIsLimitedWhereItIsWritten) {
+  config::IoLimit limit;
+  limit.path = "/";
+  limit.read_bps = 1 << 20;
+  limit.write_iops = 100;
+  const std::vector<DiskLimit> limits = make_disk_limits(limit, {7, 8});
+  ASSERT_EQ(limits.size(), 2u);
+  EXPECT_EQ(limits[0].device, 7u);
+  EXPECT_EQ(limits[0].read_bps, 1u << 20);
+  EXPECT_EQ(limits[0].write_iops, 100u);
+  EXPECT_FALSE(limits[0].write_bps || limits[0].read_iops);
+  EXPECT_EQ(limits[1].device, 8u);
+  EXPECT_EQ(limits[1].read_bps, 1u << 20);
+  EXPECT_FALSE(limits[1].write_iops);
+  EXPECT_THROW(make_disk_limits(limit, {}), Error);
+  limit.write_bps = -1;
+  EXPECT_THROW(make_disk_limits(limit, {7}), Error);
+}
+
 TEST(Hostname, IsTheConfiguredOneOrTheShortId) {
   config::ExecutorConfig config;
   config.common.id = "a1b2c3d4e5f6a1b2c3d4e5f6";

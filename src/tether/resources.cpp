@@ -1,3 +1,4 @@
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -37,6 +38,20 @@ std::uint64_t own_descriptors() {
 
 std::uint64_t Tether::memory_for_containers() const {
   return memory_for_containers_ + growth_.added_memory();
+}
+
+std::vector<DiskLimit> Tether::disk_limits_of(const config::SessionResources& resources) const {
+  std::vector<DiskLimit> limits;
+  for (const config::IoLimit& limit : resources.io) {
+    std::vector<dev_t> disks;
+    for (const std::string& device : root_.disks_at(limit.path)) {
+      struct stat status {};
+      check(::stat(device.c_str(), &status), "stat " + device);
+      disks.push_back(status.st_rdev);
+    }
+    for (DiskLimit& one : make_disk_limits(limit, disks)) limits.push_back(one);
+  }
+  return limits;
 }
 
 /// The machine has become larger or smaller.

@@ -29,8 +29,8 @@ constexpr Milliseconds kDeviceLimit{10'000};
 constexpr Milliseconds kLeaseLimit{30'000};
 constexpr Milliseconds kVolumeLimit{600'000};
 constexpr Milliseconds kHelloLimit{30'000};
-constexpr Milliseconds kKillLimit{5'000};
-constexpr Milliseconds kFarewellLimit{500};
+/// Less than the launcher gives a configuration.
+constexpr Milliseconds kServerLimit{30'000};
 
 link::Hello make_hello(std::int64_t began_nanoseconds) {
   link::Hello hello;
@@ -64,7 +64,7 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
                     [this](const os::Endpoints& wanted) {
                       return network_.apply(wanted, config_.hostname, {kDeviceLimit, kLeaseLimit});
                     }),
-      root_(devices, modules),
+      root_(devices, modules, [this] { return nfs_surroundings(); }),
       mount_jobs_(executor, [this](const Mounts& wanted) { return apply_mounts(wanted); }),
       growth_(executor, modules),
       logins_({{executor, output_, clock, [](const Session&) {}},
@@ -203,7 +203,19 @@ Tether::Mounts Tether::wanted_mounts() const {
 Task<> Tether::apply_mounts(Mounts wanted) {
   if (!wanted.has_container) co_return;
   co_await root_.assemble(kDeviceLimit);
-  co_await root_.apply_mounts(std::move(wanted.mounts), {kDeviceLimit, kVolumeLimit});
+  co_await root_.apply_mounts(std::move(wanted.mounts), {kDeviceLimit, kVolumeLimit, kServerLimit});
+}
+
+/// The networks are there; what they were lent may not be in the configuration yet.
+os::NfsSurroundings Tether::nfs_surroundings() {
+  network_.record(config_.networks);
+  os::NameSettings names = make_name_settings(config_);
+  os::NfsSurroundings surroundings;
+  surroundings.client = config_.common.id;
+  surroundings.hosts = std::move(names.extra_hosts);
+  surroundings.nameservers = std::move(names.nameservers);
+  surroundings.search = std::move(names.search);
+  return surroundings;
 }
 
 /// A lease has come, changed or gone.
@@ -280,8 +292,9 @@ SessionSpec Tether::make_session_spec(const std::string& id, const config::Sessi
   ProcessPlan plan = make_process_plan(config, hostname);
   if (config.container.empty()) {
     const auto folder = cgroup_folder() / id;
-    return {
-        id, std::move(plan), root_.path(), {}, Cgroup(folder), Cgroup(folder), limits_of(config.resources)};
+    CgroupLimits limits = limits_of(config.resources);
+    limits.disks = disk_limits_of(config.resources);
+    return {id, std::move(plan), root_.path(), {}, Cgroup(folder), Cgroup(folder), std::move(limits)};
   }
   const auto container = sessions_.find(config.container);
   const bool runs = container != sessions_.end() && container->second.session &&
@@ -411,46 +424,6 @@ Task<> Tether::restart_later(std::string id, std::uint64_t ticket, Milliseconds 
   config::SessionConfig again = *configured;
   again.run_block = false;
   begin_session(id, again);
-}
-
-Task<> Tether::shut_down() {
-  shutting_down_ = true;
-  network_jobs_.stop();
-  if (const std::string& awaited = root_.awaited(); awaited.empty())
-    mount_jobs_.stop();
-  else
-    mount_jobs_.stop(fmt::format("the machine is being switched off while the mount {} is awaited", awaited));
-  std::vector<std::shared_ptr<Session>> running;
-  for (const auto& [id, entry] : sessions_) {
-    if (entry.session && !entry.session->status().ended) running.push_back(entry.session);
-  }
-  for (const auto& session : running) session->signal(SIGKILL, true);
-  for (const auto& session : running) {
-    try {
-      co_await with_deadline(kKillLimit, "the end of session " + session->id(), session->wait_ended());
-    } catch (const Error& error) {
-      log::warning("{}", error.what());
-    }
-  }
-  co_await archives_->end_all(kKillLimit);
-  network_.release();
-  co_await mount_jobs_.wait_idle();
-  co_await wait_reported(kKillLimit);
-  try {
-    root_.unmount();
-  } catch (const Error& error) {
-    log::warning("{}", error.what());
-  }
-}
-
-Task<> Tether::end_link() {
-  // Comes behind the answer to the order: when this is acknowledged, the host has that too.
-  try {
-    co_await control_.send(link::DocumentKind::report, extraconfig::Difference(), kFarewellLimit);
-  } catch (const Error&) {
-    // It sees the machine end.
-  }
-  control_.close();
 }
 
 /// The one that a login goes to.

@@ -71,6 +71,7 @@ class Tether {
   Task<> apply_mounts(Mounts mounts);
   Mounts wanted_mounts() const;
   void note_networks();
+  os::NfsSurroundings nfs_surroundings();
   void apply_time_and_entropy();
   void apply_sessions();
   void stop_removed_sessions();
@@ -80,6 +81,7 @@ class Tether {
   void begin_session(const std::string& id, const config::SessionConfig& config);
   SessionSpec make_session_spec(const std::string& id, const config::SessionConfig& config);
   CgroupLimits limits_of(const config::SessionResources& resources) const;
+  std::vector<DiskLimit> disk_limits_of(const config::SessionResources& resources) const;
   std::uint16_t free_number() const;
   std::shared_ptr<Session> session(const std::string& id) const;
   Task<> adjust(std::int32_t cpus);
@@ -98,6 +100,8 @@ class Tether {
   Task<> report(extraconfig::Difference difference, extraconfig::Pairs now);
   Task<> wait_reported(Milliseconds limit);
 
+  Task<> end_sessions();
+  bool has_running_sessions() const;
   Task<> end_link();
   CopyPlace copy_place(const std::string& container) const;
 

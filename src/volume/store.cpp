@@ -12,6 +12,7 @@
 #include "base/text.hpp"
 #include "record/database.hpp"
 #include "volume/disk.hpp"
+#include "volume/nfs.hpp"
 
 namespace berth::volume {
 namespace {
@@ -36,6 +37,11 @@ Error not_the_size(const Volume& there, std::uint64_t asked) {
   return Error(Code::already_exists,
                "there is a volume {} of {} already, and {} was asked for: remove it first", there.name,
                format_binary_size(there.size), format_binary_size(asked));
+}
+
+Error not_the_same(const Volume& there) {
+  return Error(Code::already_exists, "there is a volume {} with other options already: remove it first",
+               there.name);
 }
 
 void check_size(std::uint64_t bytes) {
@@ -76,7 +82,7 @@ struct Store::State {
   void erase(const std::string& id);
   std::vector<std::string> ids(Statement& statement);
   Volume read(const Query& query);
-  std::map<std::string, std::string> labels(std::string_view id);
+  std::map<std::string, std::string> texts(Statement& statement, std::string_view id);
   std::optional<Volume> find(std::string_view name);
   std::vector<Volume> list();
   std::vector<User> users(std::string_view id);
@@ -98,6 +104,10 @@ struct Store::State {
   Statement select_labels{database,
                           "SELECT l.key, l.value FROM volume_labels l JOIN volumes v ON v.serial = l.volume "
                           "WHERE v.id = ?1"};
+  Statement select_options{
+      database,
+      "SELECT o.key, o.value FROM volume_options o JOIN volumes v ON v.serial = o.volume "
+      "WHERE v.id = ?1"};
   Statement select_users{database,
                          "SELECT p.id, p.name FROM volume_uses u JOIN volumes v ON v.serial = u.volume "
                          "JOIN pods p ON p.serial = u.pod WHERE v.id = ?1 ORDER BY p.serial"};
@@ -111,6 +121,7 @@ struct Store::State {
                           "INSERT INTO volumes(id, name, anonymous, created, size, intent) "
                           "VALUES(?1, ?2, ?3, ?4, ?5, 'create')"};
   Statement insert_label{database, "INSERT INTO volume_labels(volume, key, value) VALUES(?1, ?2, ?3)"};
+  Statement insert_option{database, "INSERT INTO volume_options(volume, key, value) VALUES(?1, ?2, ?3)"};
   Statement insert_use{database,
                        "INSERT INTO volume_uses(volume, pod, owned) "
                        "SELECT v.serial, p.serial, ?3 FROM volumes v, pods p WHERE v.id = ?1 AND p.id = ?2 "
@@ -161,13 +172,14 @@ Volume Store::State::read(const Query& query) {
   volume.anonymous = query->integer(2) != 0;
   volume.created = query->integer(3);
   volume.size = static_cast<std::uint64_t>(query->integer(4));
-  volume.labels = labels(volume.id);
+  volume.labels = texts(select_labels, volume.id);
+  volume.options = texts(select_options, volume.id);
   return volume;
 }
 
-std::map<std::string, std::string> Store::State::labels(std::string_view id) {
+std::map<std::string, std::string> Store::State::texts(Statement& statement, std::string_view id) {
   std::map<std::string, std::string> found;
-  Query query(select_labels);
+  Query query(statement);
   query.with(id);
   while (query.step()) found.emplace(query->text(0), query->text(1));
   return found;
@@ -201,11 +213,12 @@ Volume Store::State::make(const CreateOptions& options, Nanoseconds now, std::st
   volume.anonymous = options.name.empty();
   volume.name = volume.anonymous ? new_id() : options.name;
   volume.created = now.count();
-  volume.size = options.size.value_or(kDefaultBytes);
+  volume.options = options.options;
+  volume.size = volume.is_disk() ? options.size.value_or(kDefaultBytes) : 0;
   volume.labels = options.labels;
   insert(volume, user, volume.anonymous);
   try {
-    make_disk(image(volume.id), volume.size, "volume");
+    if (volume.is_disk()) make_disk(image(volume.id), volume.size, "volume");
     Query(update_intent).with(volume.id, kNone).run();
   } catch (Error& error) {
     erase(volume.id);
@@ -223,6 +236,7 @@ void Store::State::insert(const Volume& volume, std::string_view user, bool owne
       .run();
   const std::int64_t serial = database.last_insert_rowid();
   for (const auto& [key, value] : volume.labels) Query(insert_label).with(serial, key, value).run();
+  for (const auto& [key, value] : volume.options) Query(insert_option).with(serial, key, value).run();
   if (!user.empty()) Query(insert_use).with(volume.id, user, std::int64_t{owned}).run();
   transaction.commit();
 }
@@ -257,9 +271,17 @@ Store::~Store() = default;
 Volume Store::create(const CreateOptions& options, Nanoseconds now) {
   if (!options.name.empty()) check_name(options.name);
   if (options.size) check_size(*options.size);
+  if (!options.options.empty()) {
+    parse_nfs_source(options.options);
+    if (options.size)
+      throw Error(Code::invalid_argument, "the size of an NFS volume is the server's: leave out size");
+  }
   const FileLock lock = state_->begin_work();
   if (std::optional<Volume> there = state_->find(options.name)) {
-    if (options.size && *options.size != there->size) throw not_the_size(*there, *options.size);
+    if (options.size && there->is_disk() && *options.size != there->size)
+      throw not_the_size(*there, *options.size);
+    const bool asked = options.size || !options.options.empty();
+    if (asked && options.options != there->options) throw not_the_same(*there);
     return std::move(*there);
   }
   return state_->make(options, now, {});

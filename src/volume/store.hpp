@@ -22,14 +22,19 @@ struct Volume {
   std::string name;
   bool anonymous = false;    ///< nobody chose its name
   std::int64_t created = 0;  ///< nanoseconds since 1970-01-01 UTC
-  std::uint64_t size = 0;    ///< bytes, as the guest sees it
+  std::uint64_t size = 0;    ///< bytes, as the guest sees it; of a disk
   std::map<std::string, std::string> labels;
+  std::map<std::string, std::string> options;  ///< of one that is elsewhere: type, o and device, as Docker's
+
+  /// Whether it is an image on this host; else it is what parse_nfs_source() says.
+  bool is_disk() const { return options.empty(); }
 };
 
 struct CreateOptions {
   std::string name;  ///< empty: one of 64 hex digits is made
   std::map<std::string, std::string> labels;
   std::optional<std::uint64_t> size;
+  std::map<std::string, std::string> options;  ///< as of Volume; none: a disk
 };
 
 /// A container that a volume belongs to, running or not.
@@ -53,9 +58,9 @@ std::string disk_serial(std::string_view id);
 /// Throws invalid-argument.
 void check_name(std::string_view name);
 
-/// The volumes below one data root: a sparse ext4 image each, and a row in the record database
-/// (docs/store.md). Safe for many processes at once; what one that was killed left half done, the next that
-/// makes, lists or removes volumes clears away. One store serves one thread.
+/// The volumes below one data root: a sparse ext4 image, or an export of an NFS server, and a row in the
+/// record database (docs/store.md). Safe for many processes at once; what one that was killed left half done,
+/// the next that makes, lists or removes volumes clears away. One store serves one thread.
 class Store {
  public:
   /// `folder` holds the images and is made when missing.
@@ -64,7 +69,8 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  /// One that is there already is given back as it is; throws already-exists when another size was asked for.
+  /// One that is there already is given back as it is; throws already-exists when another size or other
+  /// options were asked for.
   Volume create(const CreateOptions& options, Nanoseconds now);
   /// Gives a recorded container the volume of that name, which is made when missing; with an empty name a new
   /// one that `disown` takes away. Throws invalid-argument when the container has it already.

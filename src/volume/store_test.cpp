@@ -185,12 +185,36 @@ TEST_F(VolumeStore, WhatWasCutOffIsClearedAway) {
   EXPECT_NE(make("half").id, half.id);
 }
 
+TEST_F(VolumeStore, OneOfAServerHasOptionsAndNoImage) {
+  CreateOptions options;
+  options.name = "shared";
+  options.options = {{"type", "nfs"}, {"o", "addr=nas,ro"}, {"device", ":/srv"}};
+  const Volume made = store.create(options, kNow);
+  EXPECT_FALSE(made.is_disk());
+  EXPECT_EQ(store.get("shared").options, options.options);
+  EXPECT_EQ(store.create(options, kNow).id, made.id);
+  EXPECT_EQ(files(), 0u);
+  EXPECT_EQ(store.used_bytes(made.id), 0u);
+  options.options["device"] = ":/other";
+  expect_error(Code::already_exists, "other options", [&] { store.create(options, kNow); });
+  options.options = {{"type", "nfs"}, {"o", "addr=nas,sec=krb5"}, {"device", ":/srv"}};
+  options.name = "other";
+  expect_error(Code::unsupported, "sec=sys", [&] { store.create(options, kNow); });
+  options.options["o"] = "addr=nas";
+  options.size = kLeastBytes;
+  expect_error(Code::invalid_argument, "leave out size", [&] { store.create(options, kNow); });
+  EXPECT_THAT(store.list(), SizeIs(1));
+  store.remove("shared");
+  EXPECT_THAT(store.list(), IsEmpty());
+}
+
 TEST_F(VolumeStore, ADatabaseOfVersionOneGetsItsTables) {
   const fs::path older = directory.path() / "older.db";
   {
     record::Database made(older);
     made.execute(
-        "DROP TABLE volume_uses; DROP TABLE volume_labels; DROP TABLE volumes; PRAGMA user_version=1");
+        "DROP TABLE volume_options; DROP TABLE volume_uses; DROP TABLE volume_labels; DROP TABLE volumes; "
+        "PRAGMA user_version=1");
   }
   Store migrated(older, folder);
   CreateOptions options;

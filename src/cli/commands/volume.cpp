@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include <boost/json.hpp>
@@ -26,16 +27,34 @@ constexpr Command kSubcommands[] = {
     {"prune", "Remove the volumes that no container has", volume_prune},
 };
 
-/// "size=SIZE" of --opt, as often as it is given; the last one counts.
-std::optional<std::uint64_t> parse_volume_options(const std::vector<std::string>& texts) {
-  constexpr std::string_view kSize = "size=";
-  std::optional<std::uint64_t> size;
+/// "size=SIZE" of a disk, or "type=nfs", "o=..." and "device=..." of an export; the last one of each counts.
+void parse_volume_options(const std::vector<std::string>& texts, volume::CreateOptions& request) {
   for (const std::string& text : texts) {
-    if (!text.starts_with(kSize))
-      throw Error(Code::invalid_argument, "--opt '{}': the only option is size=SIZE", printable(text));
-    size = parse_size(std::string_view(text).substr(kSize.size()), "--opt size");
+    const std::size_t equals = std::min(text.find('='), text.size());
+    const std::string name = text.substr(0, equals);
+    const std::string value = text.substr(std::min(equals + 1, text.size()));
+    if (name == "size") {
+      request.size = parse_size(value, "--opt size");
+    } else if (name == "type" || name == "o" || name == "device") {
+      request.options[name] = value;
+    } else {
+      throw Error(Code::invalid_argument,
+                  "--opt '{}': use size=SIZE, or type=nfs with o=addr=SERVER,... and device=:/PATH",
+                  printable(text));
+    }
   }
-  return size;
+}
+
+json::object options_of(const volume::Volume& volume) {
+  json::object options;
+  for (const auto& [key, value] : volume.options) options[key] = value;
+  if (volume.is_disk()) options["size"] = std::to_string(volume.size);
+  return options;
+}
+
+/// The image of a disk; a volume of a server has no place on this host.
+std::string mountpoint_of(volume::Store& volumes, const volume::Volume& volume) {
+  return volume.is_disk() ? volumes.image(volume.id).string() : std::string();
 }
 
 std::string labels_text(const std::map<std::string, std::string>& labels) {
@@ -50,9 +69,9 @@ std::string describe(volume::Store& volumes, const volume::Volume& volume) {
   const json::object details{{"CreatedAt", format_time(Nanoseconds(volume.created))},
                              {"Driver", "local"},
                              {"Labels", std::move(labels)},
-                             {"Mountpoint", volumes.image(volume.id).string()},
+                             {"Mountpoint", mountpoint_of(volumes, volume)},
                              {"Name", volume.name},
-                             {"Options", json::object{{"size", std::to_string(volume.size)}}},
+                             {"Options", options_of(volume)},
                              {"Scope", "local"},
                              {"UsageData", json::object{{"RefCount", volumes.users(volume.id).size()},
                                                         {"Size", volumes.used_bytes(volume.id)}}}};
@@ -74,10 +93,12 @@ bool confirmed(bool all) {
 }  // namespace
 
 int volume(Context& context, const Arguments& arguments) {
-  return run_group(
-      {"volume", "Volumes keep files beyond the life of a container. One machine at a time uses a volume.",
-       "berth volume create data", kSubcommands},
-      context, arguments);
+  return run_group({"volume",
+                    "Volumes keep files beyond the life of a container. One machine at a time uses a volume, "
+                    "unless it is on an "
+                    "NFS server.",
+                    "berth volume create data", kSubcommands},
+                   context, arguments);
 }
 
 int volume_create(Context& context, const Arguments& arguments) {
@@ -87,9 +108,13 @@ int volume_create(Context& context, const Arguments& arguments) {
   Parser parser("berth volume create", "[OPTIONS] [NAME]",
                 "Makes a volume and shows its name, which is made too when none is given.");
   parser.list("--label", "K=V", labels, "Attach a label")
-      .list("-o,--opt", "size=SIZE", options, "How much fits in, such as 2g (default 10g)")
+      .list("-o,--opt", "KEY=VALUE", options,
+            "size=SIZE: how much fits in, such as 2g (default 10g); or type=nfs, o=addr=SERVER,..., "
+            "device=:/PATH")
       .positionals(names, 0, 1)
-      .example("berth volume create --opt size=2g data");
+      .example(
+          "berth volume create --opt type=nfs --opt o=addr=192.168.1.1,rw,vers=4.2 --opt device=:/srv/data "
+          "data");
   if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
   volume::CreateOptions request;
   if (!names.empty()) {
@@ -97,7 +122,7 @@ int volume_create(Context& context, const Arguments& arguments) {
     request.name = names.front();
   }
   request.labels = parse_labels(labels);
-  request.size = parse_volume_options(options);
+  parse_volume_options(options, request);
   print_line(context.engine().volumes().create(request, SystemClock().now()).name);
   return 0;
 }
@@ -118,9 +143,8 @@ int volume_ls(Context& context, const Arguments& arguments) {
                     {"Labels", "LABELS", false}, {"Mountpoint", "MOUNTPOINT", false},
                     {"Scope", "SCOPE", false},   {"Size", "SIZE", false}};
   for (const volume::Volume& volume : volumes.list()) {
-    listing.rows.push_back({"local", volume.name, labels_text(volume.labels),
-                            volumes.image(volume.id).string(), "local",
-                            format_decimal_size(volumes.used_bytes(volume.id))});
+    listing.rows.push_back({"local", volume.name, labels_text(volume.labels), mountpoint_of(volumes, volume),
+                            "local", format_decimal_size(volumes.used_bytes(volume.id))});
   }
   print(render(listing, quiet && format.empty() ? "{{.Name}}" : format));
   return 0;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/random.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -101,6 +102,20 @@ void set_limits() {
   check(::setrlimit(RLIMIT_STACK, &stack), "set the limit of the stack");
 }
 
+/// Everything that is mounted was written back when it was unmounted; what could not be is tried once more,
+/// but an NFS server that is gone would hold whoever asks for it.
+void write_back() {
+  constexpr int kMilliseconds = 10'000;
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::sync();
+    ::_exit(0);
+  }
+  const UniqueFd child(pid > 0 ? static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)) : -1);
+  pollfd ended{child.get(), POLLIN, 0};
+  if (child) ::poll(&ended, 1, kMilliseconds);
+}
+
 void protect_this_process() {
   write_kernel_file("/proc/self/oom_score_adj", "-1000");
   // A process on its way into a container is not to be traced or looked into from there.
@@ -149,7 +164,7 @@ std::uint64_t processes_for_containers() {
 }
 
 void power_off() {
-  ::sync();
+  write_back();
   ::reboot(RB_POWER_OFF);
   // Only without CAP_SYS_BOOT; the end of PID 1 stops the machine as well.
   ::_exit(1);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <functional>
@@ -15,6 +16,7 @@
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/io.hpp"
+#include "base/log.hpp"
 #include "base/text.hpp"
 #include "tether/os/boot.hpp"
 #include "tether/os/copy_tree.hpp"
@@ -186,6 +188,7 @@ Task<> ContainerRoot::assemble(Milliseconds limit) {
   // What is mounted in it later is mounted in the containers as well: theirs is a slave of this.
   check(::mount(nullptr, root.c_str(), nullptr, MS_SHARED, nullptr), "share the root");
   root_ = open_file(root, O_PATH | O_DIRECTORY);
+  root_disks_ = {scratch_disk, image_disk};
   path_ = root;
 }
 
@@ -241,6 +244,14 @@ Task<> ContainerRoot::unmount_stale(const std::map<std::string, config::MountSpe
 /// Writes back and frees what stood behind a mount.
 Task<> ContainerRoot::unmount_one(Mounted mounted, Limits limits) {
   if (mounted.place.empty()) co_return;
+  if (mounted.remote) {
+    const std::function<void()> leave = [place = mounted.place] {
+      check(::umount2(place.c_str(), 0), "unmount " + place);
+    };
+    co_await run_in_lossy_worker("unmounting from the NFS server " + mounted.spec.source.host, limits.server,
+                                 leave);
+    co_return;
+  }
   const std::function<void()> work = [mounted] {
     if (::umount2(mounted.place.c_str(), 0) != 0 && errno != EINVAL)
       throw errno_error("unmount what is behind " + mounted.spec.path);
@@ -263,6 +274,8 @@ Task<ContainerRoot::Mounted> ContainerRoot::mount_one(config::MountSpec spec, Li
     volume = co_await prepare_disk(spec, mounted, limits);
   } else if (scheme == "virtiofs") {
     volume = co_await prepare_folder(spec, mounted, limits);
+  } else if (scheme == "nfs") {
+    volume = co_await prepare_nfs(spec, mounted, limits);
   } else if (scheme != "tmpfs") {
     throw Error(Code::unsupported, "this guest cannot mount from \"{}:\"", scheme);
   }
@@ -350,6 +363,90 @@ Task<std::string> ContainerRoot::prepare_volume(std::string name, std::string de
   co_return place;
 }
 
+/// Mounts it where only the tether looks, so that it can be let go of whatever is above it in the container.
+Task<std::string> ContainerRoot::prepare_nfs(config::MountSpec spec, Mounted& mounted, Limits limits) {
+  const Note awaited(awaited_, spec.path);
+  modules_.load(kNfsModules);
+  mounted.remote = true;
+  mounted.place = fmt::format("{}/{}", state_path("exports"), next_export_++);
+  make_directories(mounted.place, 0755);
+  const std::function<void()> work = [spec, place = mounted.place, surroundings = surroundings_()] {
+    mount_nfs(spec, place, surroundings);
+  };
+  co_await run_in_lossy_worker("mounting from the NFS server " + spec.source.host, limits.server, work);
+  co_return mounted.place;
+}
+
+/// From the container; gives the places that are left.
+std::vector<std::string> ContainerRoot::detach_remote() {
+  std::vector<std::string> places;
+  std::vector<std::string> targets;
+  for (const std::string& key : std::vector<std::string>(mount_order_)) {
+    const Mounted& mounted = mounted_.at(key);
+    if (!mounted.remote) continue;
+    // What is below one goes with it; a path through it could not be resolved without its server.
+    const bool is_gone = std::any_of(targets.begin(), targets.end(), [&](const std::string& target) {
+      return is_below(mounted.target, target);
+    });
+    if (!is_gone && ::umount2(mounted.target.c_str(), MNT_DETACH) != 0)
+      log::warning("detach {}: {}", mounted.spec.path, std::strerror(errno));
+    targets.push_back(mounted.target);
+    places.push_back(mounted.place);
+    mounted_.erase(key);
+    std::erase(mount_order_, key);
+  }
+  return places;
+}
+
+Task<> ContainerRoot::leave_servers(Milliseconds limit, std::function<bool()> released,
+                                    Milliseconds patience) {
+  constexpr Milliseconds kAgain{100};
+  const std::vector<std::string> places = detach_remote();
+  if (places.empty()) co_return;
+  const std::function<void()> work = [places] {
+    for (const std::string& place : places) {
+      const UniqueFd folder = open_file(place, O_RDONLY | O_DIRECTORY);
+      check(::syncfs(folder.get()), "write back " + place);
+    }
+    for (const std::string& place : places) check(::umount2(place.c_str(), MNT_DETACH), "unmount " + place);
+  };
+  bool is_left = false;
+  try {
+    co_await run_in_lossy_worker("writing back to NFS servers", limit, work);
+    is_left = true;
+  } catch (const Error& error) {
+    log::warning("{}", error.what());
+  }
+  if (is_left) co_return;
+  // Every request that waits fails, and those that come after it until whoever was killed has got to his end.
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  do {
+    for (const std::string& place : places) ::umount2(place.c_str(), MNT_FORCE);
+    co_await sleep_for(kAgain);
+  } while (!released() && std::chrono::steady_clock::now() < deadline);
+  write_back_disks();
+}
+
+/// Somebody who is left may keep them from being unmounted.
+void ContainerRoot::write_back_disks() {
+  std::vector<std::string> places{state_path("scratch")};
+  for (const auto& [key, mounted] : mounted_) {
+    if (!mounted.place.empty()) places.push_back(mounted.place);
+  }
+  for (const std::string& place : places) {
+    const UniqueFd folder = open_file(place, O_RDONLY | O_DIRECTORY);
+    if (::syncfs(folder.get()) != 0) log::warning("write back {}: {}", place, std::strerror(errno));
+  }
+}
+
+std::vector<std::string> ContainerRoot::disks_at(const std::string& path) const {
+  if (path == "/") return root_disks_;
+  for (const auto& [key, mounted] : mounted_) {
+    if (mounted.spec.path == path && !mounted.device.empty()) return {mounted.device};
+  }
+  return {};
+}
+
 void ContainerRoot::apply_names(const NameSettings& settings) {
   if (names_ == settings) return;
   const std::string hosts = make_hosts(settings);
@@ -386,7 +483,9 @@ void ContainerRoot::bind_name_file(const std::string& name) {
 void ContainerRoot::unmount() {
   for (auto key = mount_order_.rbegin(); key != mount_order_.rend(); ++key) {
     const Mounted& mounted = mounted_.at(*key);
-    check(::umount2(mounted.target.c_str(), 0), "unmount " + mounted.spec.path);
+    // What was below an export has gone with it.
+    if (::umount2(mounted.target.c_str(), 0) != 0 && errno != EINVAL && errno != ENOENT)
+      throw errno_error("unmount " + mounted.spec.path);
     if (!mounted.place.empty())
       check(::umount2(mounted.place.c_str(), 0), "unmount what is behind " + mounted.spec.path);
     mounted_.erase(*key);

@@ -27,6 +27,8 @@ class Modules {
 inline constexpr const char* kFirewallModules = "firewall";
 /// What folders of the host need.
 inline constexpr const char* kFolderModules = "folders";
+/// What a mount from an NFS server needs.
+inline constexpr const char* kNfsModules = "nfs";
 /// What memory needs that comes while the machine runs.
 inline constexpr const char* kMemoryModules = "memory";
 

@@ -1,7 +1,9 @@
 #include "tether/os/worker.hpp"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,23 +13,34 @@
 
 #include "base/error.hpp"
 #include "base/io.hpp"
+#include "base/unique_fd.hpp"
 
 namespace berth::tether::os {
 namespace {
 
+/// How long the death of one that may be held by a server is waited for.
+constexpr int kPatienceMilliseconds = 500;
+
 /// Kills and collects the child when the caller leaves early.
 class Child {
  public:
-  explicit Child(pid_t pid) : pid_(pid) {}
+  Child(pid_t pid, bool may_be_held) : pid_(pid), may_be_held_(may_be_held) {}
   ~Child() {
     ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
+    if (!may_be_held_ || is_dead()) ::waitpid(pid_, nullptr, 0);
   }
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
  private:
+  bool is_dead() const {
+    const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
+    pollfd dead{process.get(), POLLIN, 0};
+    return process && ::poll(&dead, 1, kPatienceMilliseconds) == 1;
+  }
+
   pid_t pid_;
+  bool may_be_held_;
 };
 
 [[noreturn]] void work_and_exit(int answer, const std::function<void()>& work) {
@@ -54,13 +67,11 @@ Task<> read_answer(Stream& stream, std::string& text) {
     text.append(buffer.data(), n);
 }
 
-}  // namespace
-
-Task<> run_in_worker(std::string what, Milliseconds limit, std::function<void()> work) {
+Task<> run(std::string what, Milliseconds limit, std::function<void()> work, bool may_be_held) {
   auto [reading, writing] = make_pipe();
   const pid_t pid = check(::fork(), "start a worker");
   if (pid == 0) work_and_exit(writing.get(), work);
-  const Child child(pid);
+  const Child child(pid, may_be_held);
   writing.reset();
   Stream stream(co_await asio::this_coro::executor, std::move(reading));
   std::string text;
@@ -71,6 +82,16 @@ Task<> run_in_worker(std::string what, Milliseconds limit, std::function<void()>
   Error error(code_from_string(text.substr(0, end)), text.substr(end + 1));
   error.add_context(what);
   throw error;
+}
+
+}  // namespace
+
+Task<> run_in_worker(std::string what, Milliseconds limit, std::function<void()> work) {
+  return run(std::move(what), limit, std::move(work), false);
+}
+
+Task<> run_in_lossy_worker(std::string what, Milliseconds limit, std::function<void()> work) {
+  return run(std::move(what), limit, std::move(work), true);
 }
 
 }  // namespace berth::tether::os

@@ -12,4 +12,8 @@ namespace berth::tether::os {
 /// `what` past `limit`; the child is killed then. The caller has one thread.
 Task<> run_in_worker(std::string what, Milliseconds limit, std::function<void()> work);
 
+/// The same for work that asks servers, which may hold the child beyond its death: then it is left behind and
+/// its end not waited for.
+Task<> run_in_lossy_worker(std::string what, Milliseconds limit, std::function<void()> work);
+
 }  // namespace berth::tether::os

@@ -1,6 +1,7 @@
 #include "tether/session/cgroup.hpp"
 
 #include <fcntl.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -63,6 +64,16 @@ void set_limit(const fs::path& file, const std::string& value) {
   }
 }
 
+/// A line of io.max (Documentation/admin-guide/cgroup-v2.rst).
+std::string io_max(const DiskLimit& limit) {
+  const auto value = [](std::optional<std::uint64_t> number) {
+    return number ? std::to_string(*number) : std::string("max");
+  };
+  return fmt::format("{}:{} rbps={} wbps={} riops={} wiops={}", major(limit.device), minor(limit.device),
+                     value(limit.read_bps), value(limit.write_bps), value(limit.read_iops),
+                     value(limit.write_iops));
+}
+
 }  // namespace
 
 void Cgroup::prepare_hierarchy(const fs::path& hierarchy, const fs::path& folder) {
@@ -97,6 +108,7 @@ void Cgroup::set_limits(const CgroupLimits& limits) {
     set_limit(path_ / "cpu.max",
               fmt::format("{} {}", std::max(quota, kLeastMicroseconds), kPeriodMicroseconds));
   }
+  for (const DiskLimit& disk : limits.disks) set_limit(path_ / "io.max", io_max(disk));
 }
 
 CgroupUsage Cgroup::usage() const {

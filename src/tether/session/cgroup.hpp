@@ -12,11 +12,22 @@
 
 namespace berth::tether {
 
+/// What may be done with a disk; nothing means no limit.
+struct DiskLimit {
+  dev_t device = 0;
+  std::optional<std::uint64_t> read_bps;  ///< bytes a second
+  std::optional<std::uint64_t> write_bps;
+  std::optional<std::uint64_t> read_iops;  ///< operations a second
+  std::optional<std::uint64_t> write_iops;
+  bool operator==(const DiskLimit&) const = default;
+};
+
 /// What the processes of a cgroup and of all below it may use together; nothing means no limit.
 struct CgroupLimits {
   std::optional<std::uint64_t> memory_bytes;
   std::optional<std::uint64_t> processes;
   std::optional<std::uint64_t> cpu_nanoseconds;  ///< processor time per second
+  std::vector<DiskLimit> disks{};
   bool operator==(const CgroupLimits&) const = default;
 };
 
