@@ -163,6 +163,10 @@ Task<link::Hello> Guest::wait_hello(Milliseconds limit) {
   co_return *state->hello;
 }
 
+bool Guest::broken() const {
+  return state_->broken.has_value();
+}
+
 Task<> Guest::configure(extraconfig::Difference keys, Milliseconds limit) {
   const auto state = state_;
   co_await state->wait_released();

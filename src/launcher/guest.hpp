@@ -46,6 +46,8 @@ class Guest {
   Task<extraconfig::Pairs> order(link::Order order, Milliseconds limit);
 
   const GuestKeys& keys() const { return keys_; }
+  /// Whether on_broken was called.
+  bool broken() const;
   /// A session channel to the tether; the first call connects,
   /// and so does the first one after the connection broke.
   Task<std::unique_ptr<link::ssh::Channel>> open_channel(link::ssh::Request request);

@@ -164,7 +164,7 @@ Task<> Launcher::configure_guest() {
   try {
     co_await send_config();
   } catch (const Error& error) {
-    if (!exit_ && error.code() != Code::unavailable) throw;
+    if (!exit_ && !guest_->broken()) throw;
     blamed = true;
   }
   while (blamed && !exit_) co_await changed_.wait();
