@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from harness import IDLE, Berth, make_busybox_layout, temporary_base, unique_name, wait_until
+from harness import IDLE, Berth, expect_census, make_busybox_layout, temporary_base, unique_name, wait_until
 
 IMAGE = "busybox"
 
@@ -60,6 +60,20 @@ def box(berth):
     berth.run_idle(name)
     yield name
     berth("rm", "-f", name)
+
+
+@pytest.fixture
+def volumes_go(berth):
+    """No test leaves a volume, a container or a file of one."""
+    berth.ok("volume", "prune", "-f")
+    before = berth.census()
+    volumes = set(berth.ok("volume", "ls", "-q").split())
+    yield
+    for container in set(berth.ids()) - set(before["records"]):
+        berth.ok("rm", "-f", "-v", container)
+    for volume in set(berth.ok("volume", "ls", "-q").split()) - volumes:
+        berth.ok("volume", "rm", volume)
+    expect_census(berth, before)
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,10 @@ import time
 import pytest
 
 from conftest import IMAGE
-from harness import expect_census, expect_error, free_port, unique_name, wait_until
+from harness import expect_error, free_port, unique_name, wait_until
 
-pytestmark = [pytest.mark.nfs, pytest.mark.skipif(os.geteuid() != 0, reason="the server needs root")]
+pytestmark = [pytest.mark.nfs, pytest.mark.usefixtures("volumes_go"),
+              pytest.mark.skipif(os.geteuid() != 0, reason="the server needs root")]
 
 # The host, as a machine with user networking sees it.
 HOST = "10.0.2.2"
@@ -104,19 +105,6 @@ def other_server(given, server):
     """One that a test may stop."""
     with running_server(given / "nfs-other") as other:
         yield other
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left(berth):
-    berth.ok("volume", "prune", "-f")
-    before = berth.census()
-    volumes = set(berth.ok("volume", "ls", "-q").split())
-    yield
-    for container in set(berth.ids()) - set(before["records"]):
-        berth.ok("rm", "-f", "-v", container)
-    for volume in set(berth.ok("volume", "ls", "-q").split()) - volumes:
-        berth.ok("volume", "rm", volume)
-    expect_census(berth, before)
 
 
 def options_of(port, path="/one", address=HOST, more=""):

@@ -11,21 +11,9 @@ import pytest
 
 import oci
 from conftest import IMAGE
-from harness import IDLE, expect_census, expect_error, is_alive, kill_group, unique_name, wait_until
+from harness import IDLE, expect_error, is_alive, kill_group, unique_name, wait_until
 
-
-@pytest.fixture(autouse=True)
-def volumes_go(berth):
-    """No test leaves a volume, a container or a file of one."""
-    berth.ok("volume", "prune", "-f")
-    before = berth.census()
-    volumes = set(berth.ok("volume", "ls", "-q").split())
-    yield
-    for container in set(berth.ids()) - set(before["records"]):
-        berth.ok("rm", "-f", "-v", container)
-    for volume in set(berth.ok("volume", "ls", "-q").split()) - volumes:
-        berth.ok("volume", "rm", volume)
-    expect_census(berth, before)
+pytestmark = pytest.mark.usefixtures("volumes_go")
 
 
 @pytest.fixture(scope="module")

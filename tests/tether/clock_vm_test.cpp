@@ -29,15 +29,6 @@ std::int64_t seconds(Nanoseconds time) {
   return std::chrono::duration_cast<std::chrono::seconds>(time).count();
 }
 
-Task<std::unique_ptr<Guest>> boot_with_main(std::string script) {
-  const Guest::Options options;
-  auto guest = co_await Guest::boot(options);
-  guest->config.sessions["main"] = make_session(shell(script));
-  co_await guest->push();
-  co_await guest->wait_started("main");
-  co_return guest;
-}
-
 Task<link::GuestClock> order_clock(Guest& guest, Nanoseconds time, Nanoseconds offset) {
   link::Order order;
   order.verb = link::verb::clock;
@@ -81,7 +72,7 @@ Task<> wait_cpu_time(Guest& guest, bool stands_still) {
 
 TEST(TetherVm, F26TheClockIsRightBeforeAPausedContainerGoesOn) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main("while :; do date +%s; done");
+    auto guest = co_await boot_with_running_main("while :; do date +%s; done");
     ShiftedClock host;
     const std::int64_t uptime_before = parse_integer(
         trim(co_await said_by(*guest, "up", "cut -d. -f1 /proc/uptime")), 0, INT32_MAX, "uptime");
@@ -121,7 +112,7 @@ TEST(TetherVm, F26TheClockIsRightBeforeAPausedContainerGoesOn) {
 
 TEST(TetherVm, F26AClockThatIsWrongByMuchIsSetAndByLittleSlewed) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main(kIdle);
+    auto guest = co_await boot_with_running_main(kIdle);
     const SystemClock host;
     for (const Nanoseconds wrong : {Nanoseconds(-1h), Nanoseconds(1h), Nanoseconds(-90s), Nanoseconds(90s)}) {
       const Nanoseconds begun = host.now();

@@ -356,4 +356,13 @@ link::Order order_for_main(std::string_view verb) {
   return order;
 }
 
+Task<std::unique_ptr<Guest>> boot_with_running_main(std::string script) {
+  const Guest::Options options;
+  auto guest = co_await Guest::boot(options);
+  guest->config.sessions["main"] = make_session(shell(script));
+  co_await guest->push();
+  co_await guest->wait_started("main");
+  co_return guest;
+}
+
 }  // namespace berth::tether_test

@@ -137,6 +137,9 @@ std::vector<std::string> shell(const std::string& script);
 /// A script that goes on until it is told to end.
 inline const std::string kIdle = "trap 'exit 0' TERM; sleep 100000 & wait";
 
+/// A machine in which the script runs as the session "main".
+Task<std::unique_ptr<Guest>> boot_with_running_main(std::string script);
+
 /// A session that runs `command` in the container "main".
 config::SessionConfig make_session(std::vector<std::string> command);
 

@@ -9,15 +9,6 @@
 namespace berth::tether_test {
 namespace {
 
-Task<std::unique_ptr<Guest>> boot_with_main(std::string script) {
-  const Guest::Options options;
-  auto guest = co_await Guest::boot(options);
-  guest->config.sessions["main"] = make_session(shell(script));
-  co_await guest->push();
-  co_await guest->wait_started("main");
-  co_return guest;
-}
-
 /// Adds an exec of "main" and waits until it runs.
 Task<> start_exec(Guest& guest, std::string id, std::string script) {
   config::SessionConfig session = make_session(shell(script));
@@ -52,8 +43,8 @@ Task<bool> is_refused(Guest& guest, std::string id) {
 
 TEST(TetherVm, SignalsGoToOneProcessAndEndOneSession) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main("trap 'echo main has it' USR1; trap '' HUP; echo ready; " + kIdle +
-                                         "; wait; wait");
+    auto guest = co_await boot_with_running_main("trap 'echo main has it' USR1; trap '' HUP; echo ready; " +
+                                                 kIdle + "; wait; wait");
     co_await guest->wait_output("main", "its beginning", says("ready"));
 
     // B6: ignored, so nothing has changed when a later one has come.
@@ -87,7 +78,7 @@ TEST(TetherVm, SignalsGoToOneProcessAndEndOneSession) {
 
 TEST(TetherVm, A21AStoppedProcessHasNotEnded) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main(kIdle);
+    auto guest = co_await boot_with_running_main(kIdle);
     co_await start_exec(*guest, "sleeper", "echo $$ >/pid; kill -STOP $$; echo woken; exit 4");
     const auto seen = co_await guest->exec(
         "watch", shell("until grep -q '^State:.T' /proc/$(cat /pid)/status; do sleep 0.1; done"));
@@ -102,7 +93,7 @@ TEST(TetherVm, A21AStoppedProcessHasNotEnded) {
 
 TEST(TetherVm, A17AnUnknownUserIsToldBeforeAnyAttach) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main(kIdle);
+    auto guest = co_await boot_with_running_main(kIdle);
     const auto exec = co_await guest->exec("ghostly", shell("true"), [](config::SessionConfig& session) {
       session.user = "ghost";
       session.run_block = true;
@@ -114,7 +105,7 @@ TEST(TetherVm, A17AnUnknownUserIsToldBeforeAnyAttach) {
 
 TEST(TetherVm, D6D7AttachesThatCannotBeAreClosed) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main(kIdle);
+    auto guest = co_await boot_with_running_main(kIdle);
     EXPECT_TRUE(co_await is_refused(*guest, "nobody"));
     co_await guest->exec("over", shell("exit 3"));
     EXPECT_TRUE(co_await is_refused(*guest, "over"));
@@ -130,7 +121,7 @@ TEST(TetherVm, D6D7AttachesThatCannotBeAreClosed) {
 
 TEST(TetherVm, C6ExecsEndWithTheirContainer) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main("trap 'exit 0' TERM; sleep 100000 & echo ready; wait");
+    auto guest = co_await boot_with_running_main("trap 'exit 0' TERM; sleep 100000 & echo ready; wait");
     co_await guest->wait_output("main", "its beginning", says("ready"));
     co_await start_exec(*guest, "beside", "echo on; exec sleep 1000");
     co_await guest->wait_output("beside", "its beginning", says("on"));
@@ -145,7 +136,7 @@ TEST(TetherVm, C6ExecsEndWithTheirContainer) {
 
 TEST(TetherVm, F27RandomNumbersAreThereAtOnce) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main("head -c 16 /dev/random | wc -c; " + kIdle);
+    auto guest = co_await boot_with_running_main("head -c 16 /dev/random | wc -c; " + kIdle);
     co_await guest->wait_output("main", "random bytes", says("16"));
     co_await guest->power_off();
   });
@@ -168,7 +159,7 @@ Task<> echo_lines(link::ssh::Channel& channel, int count) {
 // Nothing else happens in this machine that would wake what missed its bytes.
 TEST(TetherVm, D1EachOfManyLinesComesBackBeforeTheNext) {
   run_on_loop([]() -> Task<> {
-    auto guest = co_await boot_with_main(kIdle);
+    auto guest = co_await boot_with_running_main(kIdle);
     const std::vector<std::string> cat{"/bin/cat"};
     const auto channel = co_await guest->exec_attached("cat", cat);
     Task<> lines = echo_lines(*channel, 4000);
