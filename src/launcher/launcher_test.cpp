@@ -1,5 +1,6 @@
 #include "launcher/launcher.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
@@ -11,6 +12,16 @@
 
 namespace berth::launcher {
 namespace {
+
+TEST_F(LauncherTest, AGuestThatSaysItsPortIsBrokenDoesNotHoldUpItsStart) {
+  refusal_ = Error(Code::unavailable, "nobody is here");
+  make_launcher();
+  attach_client();
+  run();
+  ASSERT_TRUE(client_exit_);
+  EXPECT_EQ(client_exit_->code, 125);
+  EXPECT_THAT(store_->get(id_).host.error, testing::HasSubstr("nobody is here"));
+}
 
 TEST_F(LauncherTest, ARunGoesFromStartToARecordedEnd) {
   script_ = [](ScriptedTether& tether) -> Task<> {

@@ -79,6 +79,8 @@ class ScriptedTether {
 
   std::vector<link::Order> orders;
   Nanoseconds clock{1};  ///< of the guest
+  /// The answer to every configuration, when there is one.
+  std::optional<Error> refusal;
   /// Orders with this verb are not answered while it is set.
   std::string ignored_verb;
   config::ExecutorConfig config_;
@@ -87,6 +89,7 @@ class ScriptedTether {
   Task<extraconfig::Pairs> handle(link::Document document) {
     co_await guest_->wait_unpaused();
     if (document.kind == link::DocumentKind::config) {
+      if (refusal) throw *refusal;
       extraconfig::apply(document.keys, pairs_);
       extraconfig::decode(pairs_, config_);
       const bool first = !configured_;
@@ -145,6 +148,7 @@ class LauncherTest : public testing::Test {
       guest_ = guest;
       tether_ = std::make_shared<ScriptedTether>(std::move(guest));
       tether_->on_config = script_;
+      tether_->refusal = refusal_;
       spawn_detached(loop_.get_executor(), "tether", serve_tether(tether_));
       if (!silent_) spawn_detached(loop_.get_executor(), "tether", greet(tether_));
     };
@@ -222,6 +226,7 @@ class LauncherTest : public testing::Test {
   std::shared_ptr<FakeGuest> guest_;
   std::shared_ptr<ScriptedTether> tether_;
   std::function<Task<>(ScriptedTether&)> script_;
+  std::optional<Error> refusal_;
   bool silent_ = false;
   bool reading_ = true;
   bool files_only_ = false;
