@@ -40,6 +40,7 @@ inline constexpr std::string_view hold = "hold-output";  ///< stop reading a ses
 inline constexpr std::string_view release = "release-output";  ///< go on reading it
 inline constexpr std::string_view stats = "stats";             ///< answers with the keys of link::Stats
 inline constexpr std::string_view power_off = "power-off";     ///< orderly end of the machine
+inline constexpr std::string_view reboot = "reboot";           ///< the same, and the machine is reset
 inline constexpr std::string_view clock =
     "clock";  ///< set or correct the wall clock; answers link::GuestClock
 inline constexpr std::string_view freeze = "freeze";        ///< stop all processes of containers

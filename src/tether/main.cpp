@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <memory>
+#include <utility>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -14,6 +16,9 @@
 #include "base/io.hpp"
 #include "base/log.hpp"
 #include "link/messages.hpp"
+#include "tether/extensions/attach.hpp"
+#include "tether/extensions/file_transfer.hpp"
+#include "tether/extensions/toolbox.hpp"
 #include "tether/os/boot.hpp"
 #include "tether/os/devices.hpp"
 #include "tether/sftp/server.hpp"
@@ -37,16 +42,20 @@ Task<> serve(tether::os::Modules& modules, std::int64_t began_nanoseconds) {
   tether::Tether::Ports ports;
   ports.control = co_await open_port(devices, link::kControlPort);
   ports.output = co_await open_port(devices, link::kOutputPort);
-  ports.attach = co_await open_port(devices, link::kAttachPort);
+  UniqueFd attach_port = co_await open_port(devices, link::kAttachPort);
   co_await tether::os::wait_host_end(executor, ports.control.get());
   tether::Tether guest(executor, std::move(ports), devices, modules, clock, began_nanoseconds);
+  guest.add(std::make_unique<tether::Toolbox>(guest));
+  guest.add(std::make_unique<tether::FileTransfer>(guest));
+  guest.add(std::make_unique<tether::Attach>(guest, std::move(attach_port)));
   try {
     co_await guest.run();
   } catch (const Error& error) {
-    if (!guest.power_off_ordered()) log::error("control port: {}", error.what());
+    if (!guest.ordered_leave()) log::error("control port: {}", error.what());
   }
   // A machine without its host has nobody to run for.
-  if (!guest.power_off_ordered()) co_await guest.shut_down();
+  if (!guest.ordered_leave()) co_await guest.shut_down();
+  if (guest.ordered_leave() == tether::Leave::reboot) tether::os::reboot();
   tether::os::power_off();
 }
 

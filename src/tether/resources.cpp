@@ -10,10 +10,9 @@
 #include "extraconfig/codec.hpp"
 #include "tether/configuration.hpp"
 #include "tether/os/boot.hpp"
-#include "tether/os/wall_clock.hpp"
 #include "tether/tether.hpp"
 
-/// What containers use of the machine, and what it has for them: their clock, too.
+/// What containers use of the machine, and what it has for them.
 namespace berth::tether {
 namespace {
 
@@ -65,32 +64,6 @@ Task<> Tether::adjust(std::int32_t cpus) {
     if (known != sessions_.end() && known->second.session && known->second.status.running())
       known->second.session->cgroup().set_limits(limits_of(configured.resources));
   }
-}
-
-extraconfig::Pairs Tether::set_clock(const link::Order& order) {
-  if (order.time != 0) os::set_wall_clock(Nanoseconds(order.time));
-  if (order.offset != 0) os::correct_wall_clock(Nanoseconds(order.offset));
-  link::GuestClock clock;
-  clock.time = os::wall_clock().count();
-  clock.left = os::correction_left().count();
-  return extraconfig::encode(clock);
-}
-
-/// The machine is about to stand still, or goes on: no process may run before its clock is right.
-void Tether::pause_containers(const link::Order& order) {
-  Cgroup containers(cgroup_folder());
-  if (order.verb == link::verb::freeze) {
-    containers.freeze();
-    return;
-  }
-  std::exception_ptr failure;
-  try {
-    if (order.time != 0) os::set_wall_clock(Nanoseconds(order.time));
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  containers.thaw();
-  if (failure) std::rethrow_exception(failure);
 }
 
 extraconfig::Pairs Tether::stats(const std::string& id) const {

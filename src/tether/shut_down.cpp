@@ -25,7 +25,7 @@ Task<> Tether::shut_down() {
   else
     mount_jobs_.stop(fmt::format("the machine is being switched off while the mount {} is awaited", awaited));
   co_await end_sessions();
-  co_await archives_->end_all(kKillLimit);
+  co_await extensions_.stop(kKillLimit);
   co_await mount_jobs_.wait_idle();
   co_await root_.leave_servers(
       kServerLimit, [this] { return !has_running_sessions(); }, kKillLimit);
@@ -36,6 +36,12 @@ Task<> Tether::shut_down() {
   } catch (const Error& error) {
     log::warning("{}", error.what());
   }
+}
+
+Task<> Tether::leave(Leave how) {
+  leave_ = how;
+  co_await shut_down();
+  spawn_detached(executor_, "the end", end_link());
 }
 
 bool Tether::has_running_sessions() const {

@@ -56,7 +56,6 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
       clock_(clock),
       control_(executor, std::move(ports.control)),
       output_(std::move(ports.output), executor, clock),
-      attach_port_(std::move(ports.attach)),
       turned_(executor),
       memory_for_containers_(os::memory_for_containers()),
       network_(executor, devices, modules, [this] { note_networks(); }),
@@ -67,13 +66,7 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
       root_(devices, modules, [this] { return nfs_surroundings(); }),
       mount_jobs_(executor, [this](const Mounts& wanted) { return apply_mounts(wanted); }),
       growth_(executor, modules),
-      logins_({{executor, output_, clock, [](const Session&) {}},
-               [this]() -> const config::SessionConfig& { return running_container(); },
-               [this](const std::string& id, const config::SessionConfig& config) {
-                 return make_session_spec(id, config);
-               }}),
-      archives_(std::make_shared<ArchiveService>(
-          executor, [this](const std::string& container) { return copy_place(container); })),
+      extensions_(executor),
       report_changed_(executor),
       restarts_changed_(executor) {
   Cgroup::prepare_hierarchy(os::kCgroupHierarchy, cgroup_folder());
@@ -85,6 +78,7 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
 }
 
 Task<> Tether::run() {
+  extensions_.start();
   spawn_detached(executor_, "hello", greet());
   spawn_detached(executor_, "report", report_loop());
   co_await control_.serve([this](link::Document document) { return handle(std::move(document)); });
@@ -187,9 +181,9 @@ Task<> Tether::apply_containers() {
   if (!config_.sessions.empty()) {
     co_await root_.assemble(kDeviceLimit);
     root_.apply_names(make_name_settings(config_));
-    start_attach_server();
     containers_begun_ = true;
   }
+  extensions_.reload(config_);
   apply_sessions();
 }
 
@@ -338,6 +332,11 @@ std::shared_ptr<Session> Tether::session(const std::string& id) const {
   return found->second.session;
 }
 
+std::shared_ptr<Session> Tether::make_session(SessionSpec spec) {
+  const Session::Surroundings surroundings{executor_, output_, clock_, [](const Session&) {}};
+  return std::make_shared<Session>(surroundings, std::move(spec), 0);
+}
+
 Task<extraconfig::Pairs> Tether::obey(link::Order order) {
   if (order.verb == link::verb::start) {
     co_await start_session(order.session);
@@ -354,19 +353,8 @@ Task<extraconfig::Pairs> Tether::obey(link::Order order) {
     co_return processes(order.session);
   } else if (order.verb == link::verb::adjust) {
     co_await adjust(order.cpus);
-  } else if (order.verb == link::verb::clock) {
-    co_return set_clock(order);
-  } else if (order.verb == link::verb::freeze || order.verb == link::verb::thaw) {
-    pause_containers(order);
-  } else if (order.verb == link::verb::reset_attach) {
-    if (!attach_server_) throw Error(Code::wrong_state, "nothing is served on the attach port yet");
-    co_await attach_server_->reset(std::move(order.token));
-  } else if (order.verb == link::verb::power_off) {
-    power_off_ordered_ = true;
-    co_await shut_down();
-    spawn_detached(executor_, "power off", end_link());
   } else {
-    throw Error(Code::unsupported, "the tether does not know the order \"{}\"", order.verb);
+    co_return co_await extensions_.obey(std::move(order));
   }
   co_return extraconfig::Pairs{};
 }
@@ -426,7 +414,6 @@ Task<> Tether::restart_later(std::string id, std::uint64_t ticket, Milliseconds 
   begin_session(id, again);
 }
 
-/// The one that a login goes to.
 const config::SessionConfig& Tether::running_container() const {
   for (const auto& [id, session] : config_.sessions) {
     const auto known = sessions_.find(id);
@@ -449,20 +436,6 @@ CopyPlace Tether::copy_place(const std::string& container) const {
     place.read_only = configured->second.read_only_root;
   }
   return place;
-}
-
-void Tether::start_attach_server() {
-  if (!attach_port_ || config_.key.data.empty()) return;
-  const AttachSource source{[this] { return config_.key.data; },
-                            [this] { return config_.authorized_keys; },
-                            [this] { return config_.user_keys; },
-                            [this](const std::string& id) { return session(id); },
-                            [this](std::shared_ptr<link::ssh::Channel> channel, link::ssh::Request request) {
-                              return logins_.serve(std::move(channel), std::move(request));
-                            },
-                            archives_};
-  attach_server_ = std::make_shared<AttachServer>(executor_, std::move(attach_port_), source);
-  spawn_detached(executor_, "attach", attach_server_->run());
 }
 
 }  // namespace berth::tether

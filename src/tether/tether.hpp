@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -11,14 +12,14 @@
 #include "config/executor.hpp"
 #include "link/control.hpp"
 #include "link/messages.hpp"
-#include "tether/attach.hpp"
-#include "tether/logins.hpp"
+#include "tether/extensions.hpp"
 #include "tether/network_jobs.hpp"
 #include "tether/os/container_root.hpp"
 #include "tether/os/devices.hpp"
 #include "tether/os/growth.hpp"
 #include "tether/os/network.hpp"
 #include "tether/output_port.hpp"
+#include "tether/pod.hpp"
 #include "tether/restarts.hpp"
 #include "tether/session/session.hpp"
 
@@ -26,24 +27,37 @@ namespace berth::tether {
 
 /// The guest's side of the link: holds the configuration, makes the machine be as it says, runs its sessions,
 /// and tells the host what has changed.
-class Tether {
+class Tether : public Pod {
  public:
   struct Ports {
     UniqueFd control;
     UniqueFd output;
-    UniqueFd attach;
   };
 
   /// `began_nanoseconds`: when the program began, as the hello tells it.
   Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& devices, os::Modules& modules,
          const Clock& clock, std::int64_t began_nanoseconds);
 
+  /// Before run(), as Extensions::add.
+  void add(std::unique_ptr<Extension> extension) { extensions_.add(std::move(extension)); }
   /// Serves until the control port ends.
   Task<> run();
 
   /// Kills what runs, unmounts, and returns when the machine may be switched off.
   Task<> shut_down();
-  bool power_off_ordered() const { return power_off_ordered_; }
+  /// What was ordered.
+  std::optional<Leave> ordered_leave() const { return leave_; }
+
+  const asio::any_io_executor& executor() const override { return executor_; }
+  std::shared_ptr<Session> session(const std::string& id) const override;
+  const config::SessionConfig& running_container() const override;
+  SessionSpec make_session_spec(const std::string& id, const config::SessionConfig& config) override;
+  std::shared_ptr<Session> make_session(SessionSpec spec) override;
+  CopyPlace copy_place(const std::string& container) const override;
+  Task<> serve(std::shared_ptr<link::ssh::Channel> channel, link::ssh::Request request) override {
+    return extensions_.serve(std::move(channel), std::move(request));
+  }
+  Task<> leave(Leave how) override;
 
  private:
   struct Entry {
@@ -79,15 +93,11 @@ class Tether {
   Task<extraconfig::Pairs> obey(link::Order order);
   Task<> start_session(std::string id);
   void begin_session(const std::string& id, const config::SessionConfig& config);
-  SessionSpec make_session_spec(const std::string& id, const config::SessionConfig& config);
   CgroupLimits limits_of(const config::SessionResources& resources) const;
   std::vector<DiskLimit> disk_limits_of(const config::SessionResources& resources) const;
   std::uint16_t free_number() const;
-  std::shared_ptr<Session> session(const std::string& id) const;
   Task<> adjust(std::int32_t cpus);
   std::uint64_t memory_for_containers() const;
-  static extraconfig::Pairs set_clock(const link::Order& order);
-  static void pause_containers(const link::Order& order);
   extraconfig::Pairs stats(const std::string& id) const;
   extraconfig::Pairs processes(const std::string& id) const;
 
@@ -103,18 +113,12 @@ class Tether {
   Task<> end_sessions();
   bool has_running_sessions() const;
   Task<> end_link();
-  CopyPlace copy_place(const std::string& container) const;
-
-  void start_attach_server();
-  const config::SessionConfig& running_container() const;
 
   asio::any_io_executor executor_;
   std::int64_t began_nanoseconds_;
   const Clock& clock_;
   link::ControlChannel control_;
   OutputPort output_;
-  UniqueFd attach_port_;  ///< until there is a server for it
-  std::shared_ptr<AttachServer> attach_server_;
 
   extraconfig::Pairs pairs_;        ///< as the host sent them
   config::ExecutorConfig config_;   ///< what they say, and what has come of it
@@ -134,15 +138,14 @@ class Tether {
   bool containers_begun_ = false;  ///< sessions were begun: from now on nothing of theirs waits for networks
 
   std::map<std::string, Entry> sessions_;
-  Logins logins_;
-  std::shared_ptr<ArchiveService> archives_;
+  Extensions extensions_;
 
   extraconfig::Pairs reported_;
   bool report_pending_ = false;
   bool reporting_ = false;
   bool link_lost_ = false;
   Event report_changed_;
-  bool power_off_ordered_ = false;
+  std::optional<Leave> leave_;
   bool shutting_down_ = false;
 
   std::uint64_t restart_tickets_ = 0;

@@ -116,6 +116,13 @@ void write_back() {
   if (child) ::poll(&ended, 1, kMilliseconds);
 }
 
+[[noreturn]] void leave(int how) {
+  write_back();
+  ::reboot(how);
+  // Only without CAP_SYS_BOOT; the end of PID 1 stops the machine as well.
+  ::_exit(1);
+}
+
 void protect_this_process() {
   write_kernel_file("/proc/self/oom_score_adj", "-1000");
   // A process on its way into a container is not to be traced or looked into from there.
@@ -164,10 +171,11 @@ std::uint64_t processes_for_containers() {
 }
 
 void power_off() {
-  write_back();
-  ::reboot(RB_POWER_OFF);
-  // Only without CAP_SYS_BOOT; the end of PID 1 stops the machine as well.
-  ::_exit(1);
+  leave(RB_POWER_OFF);
+}
+
+void reboot() {
+  leave(RB_AUTOBOOT);
 }
 
 std::int64_t uptime_nanoseconds() {

@@ -27,6 +27,7 @@ inline constexpr std::string_view kStateFolder = "/run/berth";
 
 /// Kills nothing and unmounts nothing: sync(2) and off.
 [[noreturn]] void power_off();
+[[noreturn]] void reboot();
 
 /// CLOCK_BOOTTIME.
 std::int64_t uptime_nanoseconds();

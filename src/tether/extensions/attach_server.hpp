@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/async.hpp"
-#include "tether/files/archive_service.hpp"
+#include "link/ssh.hpp"
 #include "tether/session/session.hpp"
 
 namespace berth::tether {
@@ -21,7 +21,7 @@ struct AttachSource {
   std::function<std::vector<std::string>()> user_keys;
   std::function<std::shared_ptr<Session>(const std::string& id)> find_session;  ///< throws not-found
   link::ssh::SessionHandler login;                                              ///< runs what a user asks for
-  std::shared_ptr<ArchiveService> archives;
+  link::ssh::SessionHandler other_subsystem;                                    ///< throws unsupported
 };
 
 /// Serves SSH on the attach port, one connection after the other. Nothing is done before a client's first

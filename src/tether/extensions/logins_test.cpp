@@ -1,4 +1,4 @@
-#include "tether/logins.hpp"
+#include "tether/extensions/logins.hpp"
 
 #include <gmock/gmock.h>
 

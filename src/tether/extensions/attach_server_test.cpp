@@ -1,4 +1,4 @@
-#include "tether/attach.hpp"
+#include "tether/extensions/attach_server.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "tether/logins.hpp"
+#include "tether/extensions/logins.hpp"
 
 #include <signal.h>
 
@@ -48,14 +48,14 @@ Task<> Logins::serve(std::shared_ptr<link::ssh::Channel> channel, link::ssh::Req
   if (!request.subsystem.empty() && !is_sftp)
     throw Error(Code::unsupported, "a login has no subsystem \"{}\"", request.subsystem);
   if (count_ >= kLoginsAtOnce) throw Error(Code::capacity, "{} logins are there already", kLoginsAtOnce);
-  SessionSpec spec = source_.make_spec(new_id(), login_session(source_.container(), request));
+  SessionSpec spec = pod_.make_session_spec(new_id(), login_session(pod_.running_container(), request));
   spec.plan.sftp_server = is_sftp;
   spec.plan.shell_command = request.command;
-  const auto session = std::make_shared<Session>(source_.surroundings, std::move(spec), 0);
+  const auto session = pod_.make_session(std::move(spec));
   const Counted login(count_);
   std::exception_ptr failure;
   try {
-    spawn_detached(source_.surroundings.executor, "login", session->run());
+    spawn_detached(pod_.executor(), "login", session->run());
     co_await session->attach(std::move(channel), AttachedStreams::login);
   } catch (...) {
     failure = std::current_exception();

@@ -1,4 +1,4 @@
-#include "tether/attach.hpp"
+#include "tether/extensions/attach_server.hpp"
 
 #include <utility>
 
@@ -6,7 +6,6 @@
 #include "base/io.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
-#include "link/archive.hpp"
 #include "link/resync.hpp"
 #include "link/splice.hpp"
 #include "link/ssh.hpp"
@@ -32,13 +31,8 @@ Task<> serve_channel(std::shared_ptr<link::ssh::Channel> channel, link::ssh::Req
                      AttachSource source) {
   if (request.subsystem == link::ssh::kLoginSubsystem)
     co_return co_await serve_login(std::move(channel), std::move(source));
-  if (request.subsystem == link::archive::kSubsystem) {
-    co_await source.archives->serve(std::move(channel), std::move(request));
-    co_return;
-  }
-  if (request.subsystem != link::ssh::kAttachSubsystem) {
-    throw Error(Code::unsupported, "the tether has no SSH subsystem \"{}\"", request.subsystem);
-  }
+  if (request.subsystem != link::ssh::kAttachSubsystem)
+    co_return co_await source.other_subsystem(std::move(channel), std::move(request));
   const AttachedStreams streams = parse_attached_streams(request.variable(link::ssh::kAttachStreams));
   const std::shared_ptr<Session> session = source.find_session(request.variable(link::ssh::kAttachSession));
   if (request.terminal) {
