@@ -1,8 +1,11 @@
 #include "tether/os/network.hpp"
 
+#include <fcntl.h>
 #include <net/if.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <filesystem>
@@ -19,10 +22,13 @@ namespace {
 
 constexpr unsigned kLoopbackIndex = 1;
 
+/// 0 for a card that is about to go or gone.
 std::uint64_t read_counter(const std::filesystem::path& path) {
-  const std::string text = find_file(path).value_or("");
+  std::array<char, 32> text{};
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const ssize_t n = file ? ::read(file.get(), text.data(), text.size()) : -1;
   std::uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
+  if (n > 0) std::from_chars(text.data(), text.data() + n, value);
   return value;
 }
 
@@ -59,6 +65,11 @@ std::uint32_t current_mtu(const std::string& name) {
 
 bool interface_exists(const std::string& name) {
   return ::if_nametoindex(name.c_str()) != 0;
+}
+
+bool interface_exists(unsigned index) {
+  std::array<char, IF_NAMESIZE> name{};
+  return ::if_indextoname(index, name.data()) != nullptr;
 }
 
 /// Runs a step for a card; what it throws names the networks on it.
@@ -206,6 +217,7 @@ Task<> Network::find_cards(std::vector<CardPlan>& plans, Milliseconds limit,
       throw;
     }
   }
+  rtnetlink_.wait_registered();
 }
 
 /// In two steps, so that cards may swap their names.
@@ -293,10 +305,12 @@ void Network::remove_cards(const std::vector<CardPlan>& plans) {
     try {
       stop_client(card);
       card.plan.endpoints.clear();
-      reconcile(card);
-      rtnetlink_.set_down(card.interface);
+      // The card may have gone itself.
+      if (interface_exists(card.interface)) {
+        reconcile(card);
+        rtnetlink_.set_down(card.interface);
+      }
     } catch (const Error& error) {
-      // The card may be gone itself.
       log::warning("leaving the network {}: {}", card.plan.networks, error.what());
     }
     cards_.erase(current);

@@ -54,6 +54,13 @@ void Rtnetlink::set_down(unsigned interface) {
   set_link(interface, false);
 }
 
+void Rtnetlink::wait_registered() {
+  // Whatever changes a network interface waits for its turn, also a request that changes nothing.
+  constexpr unsigned kLoopback = 1;
+  NetlinkMessage request(RTM_NEWLINK, NLM_F_ACK, link_body(kLoopback));
+  send(request, 0, "wait for network interfaces");
+}
+
 void Rtnetlink::rename(unsigned interface, std::string_view name) {
   NetlinkMessage request(RTM_NEWLINK, NLM_F_ACK, link_body(interface));
   request.add_text(IFLA_IFNAME, name);

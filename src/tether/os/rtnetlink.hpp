@@ -23,6 +23,9 @@ class Rtnetlink {
  public:
   Rtnetlink();
 
+  /// /sys shows an interface that comes before the rest of the kernel knows it: returns when all that it
+  /// shows now are there, or have gone.
+  void wait_registered();
   void set_up(unsigned interface);
   /// It loses its routes and IPv6 addresses.
   void set_down(unsigned interface);
