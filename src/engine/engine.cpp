@@ -15,6 +15,7 @@
 #include "base/ids.hpp"
 #include "base/io.hpp"
 #include "base/text.hpp"
+#include "disk/store.hpp"
 #include "engine/container_spec.hpp"
 #include "engine/machine_parts.hpp"
 #include "engine/ports.hpp"
@@ -177,7 +178,9 @@ record::Pod Engine::create(const CreateOptions& options) {
     state_->records->create(pod);
     if (!options.volumes.empty()) pod = state_->give_volumes(pod, options.volumes);
     make_directories(state_->paths.pod(pod.id()), 0700);
-    make_scratch_disk(state_->paths.cache(), state_->paths.pod(pod.id()) / "scratch.img");
+    disk::Store(state_->paths.database(), state_->paths.disks())
+        .create(disk::pod_user(pod.id()), kScratchBytes,
+                [&](const std::filesystem::path& file) { make_scratch_disk(state_->paths.cache(), file); });
     state_->records->set_intent(pod.id(), record::Intent::none);
   } catch (const Error&) {
     launcher::remove_pod(*state_->records, state_->paths, pod.id(), lock, AnonymousVolumes::remove);

@@ -20,7 +20,21 @@ namespace berth::hypervisor {
 enum class Accelerator { kvm, tcg };
 std::string_view to_string(Accelerator accelerator);
 
-/// A raw disk image. The guest tells its disks apart by /sys/block/*/serial.
+enum class DiskFormat {
+  raw,
+  qcow2,  ///< what it does not hold is in the layer below; made by make_overlay() of qcow2.hpp
+};
+
+/// A file of a disk, open for reading alone, that any number of machines may share.
+struct DiskLayer {
+  int fd = -1;  ///< as of Disk
+  DiskFormat format = DiskFormat::raw;
+};
+
+/// Layers that a disk can have below its own file.
+inline constexpr std::size_t kMostLayers = 64;
+
+/// A disk image. The guest tells its disks apart by /sys/block/*/serial.
 struct Disk {
   /// Of the caller, which may close it once start() or add_disk() has returned; open for reading alone when
   /// read_only, else for reading and writing.
@@ -28,6 +42,10 @@ struct Disk {
   /// The file may be shared by any number of machines; a writable one belongs to one machine.
   bool read_only = false;
   std::string serial;  ///< 1 to 20 characters of [A-Za-z0-9._-], unique in the machine
+  DiskFormat format = DiskFormat::raw;
+  /// What is below, the nearest first; all but the last are overlays, and of one size with the disk. What a
+  /// file says of files below it is not followed.
+  std::vector<DiskLayer> backing{};
 };
 
 /// A network card of the machine; the guest tells its cards apart by their addresses.
@@ -196,6 +214,15 @@ class Machine {
   virtual Task<> add_disk(const Disk& disk) = 0;
   /// Throws not-found, and wrong-state for a disk that the machine was started with.
   virtual Task<> remove_disk(std::string serial, Milliseconds limit) = 0;
+  /// From now on what the guest writes to the disk goes to `overlay`, an untouched overlay of the disk's size
+  /// that is open for reading and writing; what the disk had stays below, written back and unchanged. Of the
+  /// caller, which may close it once this has returned. The guest may run or be paused. Throws not-found,
+  /// wrong-state for a read-only disk, invalid-argument for no overlay, capacity beyond kMostLayers.
+  virtual Task<> snapshot_disk(std::string serial, int overlay) = 0;
+  /// After snapshot_disk(): takes away from the machine's process the means to write to the layer below, of
+  /// which `layer` is a descriptor for reading alone. Where the guest is paused, its process lets go of them
+  /// with the first call after it has gone on. Throws not-found, wrong-state for a disk without a snapshot.
+  virtual Task<> seal_disk(std::string serial, int layer) = 0;
   /// Throws as add_disk does.
   virtual Task<> add_network_card(const NetworkCard& card) = 0;
   /// Throws as remove_disk does.

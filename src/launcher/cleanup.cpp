@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/text.hpp"
+#include "disk/store.hpp"
 #include "volume/store.hpp"
 
 namespace berth::launcher {
@@ -71,6 +72,7 @@ void remove_pod(record::Store& records, const Paths& paths, std::string_view id,
   if (pod) records.set_intent(id, record::Intent::remove);
   remove_tree(paths.pod_runtime(id));
   remove_tree(paths.pod(id));
+  disk::Store(paths.database(), paths.disks()).release(disk::pod_user(id));
   records.remove(id);
   lock.remove_file();
   if (store) store->sweep();

@@ -14,6 +14,7 @@
 #include "launcher/cleanup.hpp"
 #include "launcher/host_folders.hpp"
 #include "launcher/machine_plan.hpp"
+#include "launcher/pod_disk.hpp"
 #include "launcher/volumes.hpp"
 
 namespace berth::launcher {
@@ -86,12 +87,12 @@ Task<> Launcher::start_machine() {
     pod.host.oom_killed = false;
   });
   const UniqueFd image = open_file(settings_.image, O_RDONLY);
-  const UniqueFd scratch = open_file(settings_.paths.pod(pod_.id()) / "scratch.img", O_RDWR);
+  const PodDisk scratch = open_disk(settings_.paths, pod_);
   hypervisor::MachineSpec spec = settings_.files_only ? files_machine_spec(pod_, settings_.accelerator)
                                                       : machine_spec(pod_, settings_.accelerator);
   spec.kernel = settings_.kernel;
   spec.initramfs = settings_.initramfs;
-  spec.disks = {{image.get(), true, kImageDisk}, {scratch.get(), false, kScratchDisk}};
+  spec.disks = {{image.get(), true, kImageDisk}, scratch.disk};
   volumes_ = take_volumes(records_, settings_.paths, pod_, Milliseconds(0));
   for (const VolumeDisk& volume : volumes_)
     spec.disks.push_back({volume.disk.file.get(), volume.disk.read_only, volume.serial});

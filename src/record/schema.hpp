@@ -66,6 +66,26 @@ inline constexpr std::array kMigrations{
         PRIMARY KEY(volume, key)
       ) STRICT, WITHOUT ROWID;
     )sql",
+    R"sql(
+      CREATE TABLE disk_layers(
+        serial    INTEGER PRIMARY KEY AUTOINCREMENT,
+        id        TEXT NOT NULL UNIQUE,
+        parent    INTEGER REFERENCES disk_layers(serial),
+        format    TEXT NOT NULL,
+        size      INTEGER NOT NULL,
+        read_only INTEGER NOT NULL,
+        intent    TEXT NOT NULL
+      ) STRICT;
+      CREATE INDEX layers_above ON disk_layers(parent);
+      CREATE INDEX layers_left ON disk_layers(serial) WHERE intent = 'remove';
+      CREATE TABLE disk_uses(
+        user  TEXT PRIMARY KEY,
+        layer INTEGER NOT NULL REFERENCES disk_layers(serial),
+        next  INTEGER REFERENCES disk_layers(serial)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX users_of_layer ON disk_uses(layer);
+      CREATE INDEX users_of_next ON disk_uses(next);
+    )sql",
 };
 
 }  // namespace berth::record

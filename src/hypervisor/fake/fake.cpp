@@ -9,6 +9,7 @@
 #include <boost/asio/this_coro.hpp>
 
 #include "base/io.hpp"
+#include "hypervisor/qcow2.hpp"
 
 namespace berth::hypervisor {
 namespace {
@@ -49,6 +50,10 @@ FakeGuest::FakeGuest(const asio::any_io_executor& executor, MachineSpec spec)
 void FakeGuest::keep_disk(Disk& disk) {
   disks_.push_back(duplicate(disk.fd));
   disk.fd = disks_.back().get();
+  for (DiskLayer& layer : disk.backing) {
+    layers_.push_back(duplicate(layer.fd));
+    layer.fd = layers_.back().get();
+  }
   statistics.disks.push_back({disk.serial, 0, 0, 0, 0, 0});
 }
 
@@ -78,6 +83,33 @@ void FakeGuest::remove_disk(const std::string& serial, Milliseconds limit) {
   disks_.erase(disks_.begin() + index);
   statistics.disks.erase(statistics.disks.begin() + index);
   plugged();
+}
+
+Disk& FakeGuest::get_disk(const std::string& serial) {
+  const auto found = std::find_if(spec_.disks.begin(), spec_.disks.end(),
+                                  [&](const Disk& disk) { return disk.serial == serial; });
+  if (found == spec_.disks.end()) throw Error(Code::not_found, "the machine has no disk {}", serial);
+  return *found;
+}
+
+void FakeGuest::snapshot_disk(const std::string& serial, int overlay) {
+  check_overlay(overlay);
+  Disk& disk = get_disk(serial);
+  if (disk.read_only) throw Error(Code::wrong_state, "nothing is written to disk {}", serial);
+  if (disk.backing.size() >= kMostLayers) throw Error(Code::capacity, "disk {} has many layers", serial);
+  UniqueFd& own = disks_.at(static_cast<std::size_t>(&disk - spec_.disks.data()));
+  disk.backing.insert(disk.backing.begin(), {own.get(), disk.format});
+  layers_.push_back(std::exchange(own, duplicate(overlay)));
+  disk.fd = own.get();
+  disk.format = DiskFormat::qcow2;
+  snapshots_.insert(serial);
+}
+
+void FakeGuest::seal_disk(const std::string& serial, int layer) {
+  Disk& disk = get_disk(serial);
+  if (!snapshots_.contains(serial)) throw Error(Code::wrong_state, "disk {} has no layer to seal", serial);
+  layers_.push_back(duplicate(layer));
+  disk.backing.front().fd = layers_.back().get();
 }
 
 void FakeGuest::add_network_card(const NetworkCard& card) {
@@ -202,6 +234,12 @@ class FakeMachine final : public Machine {
   }
   Task<> remove_network_card(std::string mac, Milliseconds limit) override {
     return order(guest_, [mac, limit](FakeGuest& guest) { guest.remove_network_card(mac, limit); });
+  }
+  Task<> snapshot_disk(std::string serial, int overlay) override {
+    return order(guest_, [serial, overlay](FakeGuest& guest) { guest.snapshot_disk(serial, overlay); });
+  }
+  Task<> seal_disk(std::string serial, int layer) override {
+    return order(guest_, [serial, layer](FakeGuest& guest) { guest.seal_disk(serial, layer); });
   }
   Size size() const override { return guest_->size_; }
   Task<> set_cpus(unsigned count, Milliseconds limit) override {

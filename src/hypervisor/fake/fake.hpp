@@ -23,7 +23,7 @@ class FakeGuest {
   const MachineSpec& spec() const { return spec_; }
   /// The guest's end of a port, non-blocking; each can be taken once. Ends when the machine ends.
   UniqueFd take_port(Port port);
-  /// The disk's descriptor, or -1 when there is no such disk.
+  /// The descriptor of the disk's own file, or -1 when there is no such disk. Of layers see spec().
   int disk(std::string_view serial) const;
 
   /// Each ends the machine in that way; later ones have no effect.
@@ -58,6 +58,9 @@ class FakeGuest {
   void end(MachineEnd::Reason reason, std::string detail = {});
   void add_disk(const Disk& disk);
   void remove_disk(const std::string& serial, Milliseconds limit);
+  void snapshot_disk(const std::string& serial, int overlay);
+  void seal_disk(const std::string& serial, int layer);
+  Disk& get_disk(const std::string& serial);
   void add_network_card(const NetworkCard& card);
   void remove_network_card(const std::string& mac, Milliseconds limit);
   void resize(Size size, Milliseconds limit);
@@ -69,6 +72,8 @@ class FakeGuest {
   std::size_t first_disks_ = 0;
   std::size_t first_cards_ = 0;
   std::vector<UniqueFd> disks_;
+  std::vector<UniqueFd> layers_;
+  std::set<std::string> snapshots_;  ///< serials of disks that have one
   std::array<UniqueFd, kPortCount> host_ports_;
   std::array<UniqueFd, kPortCount> guest_ports_;
   /// Duplicates by which the streams are ended whoever holds the ends.

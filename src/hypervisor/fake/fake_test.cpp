@@ -10,9 +10,26 @@
 namespace berth::hypervisor {
 namespace {
 
+constexpr char kMark[] = "berth was here";
+
+/// What a disk has there: its files are taken for raw ones, and the first that has something for the one to
+/// ask.
+std::string read_through(const FakeGuest& guest, const std::string& serial, off_t offset) {
+  for (const Disk& disk : guest.spec().disks) {
+    if (disk.serial != serial) continue;
+    std::vector<int> files{disk.fd};
+    for (const DiskLayer& layer : disk.backing) files.push_back(layer.fd);
+    for (const int file : files) {
+      char buffer[sizeof kMark] = {};
+      check(::pread(file, buffer, sizeof buffer, offset), "pread");
+      if (buffer[0] != '\0') return buffer;
+    }
+  }
+  return {};
+}
+
 /// Plays the guest of testing/main.cpp.
 Task<> play(std::shared_ptr<FakeGuest> guest) {
-  static constexpr char kMark[] = "berth was here";
   const auto executor = co_await asio::this_coro::executor;
   Stream control(executor, guest->take_port(Port::control));
   co_await control.write_all("hello\n");
@@ -37,9 +54,16 @@ Task<> play(std::shared_ptr<FakeGuest> guest) {
     if (word == "await-gone") co_await control.write_all("gone\n");
     if (word == "cpus" || word == "memory") co_await control.write_all("done\n");
     if (word == "disks") co_await control.write_all("image:2048:1 scratch:32768:0\n");
+    if (word == "read") {
+      const std::size_t space = argument.find(' ');
+      co_await control.write_all(
+          read_through(*guest, argument.substr(0, space), std::stol(argument.substr(space))) + "\n");
+    }
     if (word == "write") {
-      const bool writable = argument == "scratch";
-      if (writable) check(::pwrite(guest->disk(argument), kMark, sizeof kMark, 4096), "pwrite");
+      const std::string serial = argument.substr(0, argument.find(' '));
+      const bool writable = serial == "scratch";
+      const off_t offset = serial == argument ? 4096 : std::stol(argument.substr(serial.size()));
+      if (writable) check(::pwrite(guest->disk(serial), kMark, sizeof kMark, offset), "pwrite");
       guest->statistics.disks.back().bytes_written += writable ? 512 : 0;
       co_await control.write_all(writable ? "written\n" : "failed\n");
     }

@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include <boost/json/serialize.hpp>
+
 #include "base/error.hpp"
 #include "base/ids.hpp"
 #include "base/text.hpp"
@@ -55,6 +57,12 @@ std::uint64_t memory_mib(const MachineSpec& spec) {
 
 bool is_one_line(std::string_view text) {
   return std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+}
+
+/// The descriptor set of a layer of a disk; those of the disks' own files are their numbers.
+std::int64_t layer_set(std::size_t disk, std::size_t layer) {
+  constexpr std::size_t kFirst = 1000;
+  return static_cast<std::int64_t>(kFirst + disk * kMostLayers + layer);
 }
 
 /// What may stand in a QEMU option as a name.
@@ -230,10 +238,33 @@ void add_channels(CommandLine& line, const Channels& channels) {
   }
 }
 
+void add_disk_device(CommandLine& line, const Disk& disk, std::size_t index, const std::string& node) {
+  std::string device = fmt::format("virtio-blk-pci,id={},drive={},serial={},disable-legacy=on",
+                                   disk_id(index), node, disk.serial);
+  if (!disk.read_only) device += ",discard=on,werror=report,rerror=report";
+  line.add("-device", std::move(device));
+}
+
+void add_layered_disk(CommandLine& line, const Disk& disk, std::size_t index) {
+  line.add("-add-fd", fmt::format("fd={},set={}", line.pass(disk.fd), index));
+  for (std::size_t i = 0; i < disk.backing.size(); ++i)
+    line.add("-add-fd", fmt::format("fd={},set={}", line.pass(disk.backing[i].fd), layer_set(index, i)));
+  const std::vector<BlockImage> images = first_images(disk, index);
+  for (const BlockImage& image : images) {
+    for (const boost::json::object& node : block_nodes(image))
+      line.add("-blockdev", boost::json::serialize(node));
+  }
+  add_disk_device(line, disk, index, images.back().node);
+}
+
 /// The host's page cache holds writes until the guest asks for a flush, which reaches the host's disk: what
 /// the guest has synced survives. Freed blocks become holes. A full host disk is an I/O error in the guest;
 /// QEMU's default would be to stop the machine for good.
 void add_disk(CommandLine& line, const Disk& disk, std::size_t index) {
+  if (disk.format != DiskFormat::raw) {
+    add_layered_disk(line, disk, index);
+    return;
+  }
   const int fd = line.pass(disk.fd);
   line.add("-add-fd", fmt::format("fd={},set={}", fd, index));
   std::string file =
@@ -241,10 +272,7 @@ void add_disk(CommandLine& line, const Disk& disk, std::size_t index) {
   // A lock is held by the open file, and readers share theirs by descriptor: it would tell nothing.
   file += disk.read_only ? ",read-only=on,locking=off" : ",discard=unmap";
   line.add("-blockdev", std::move(file));
-  std::string device = fmt::format("virtio-blk-pci,id={},drive={}-file,serial={},disable-legacy=on",
-                                   disk_id(index), disk_id(index), disk.serial);
-  if (!disk.read_only) device += ",discard=on,werror=report,rerror=report";
-  line.add("-device", std::move(device));
+  add_disk_device(line, disk, index, disk_id(index) + "-file");
 }
 
 std::string user_backend(const MachineSpec& spec, std::string_view id) {
@@ -299,6 +327,7 @@ void check_disk(const Disk& disk) {
                 printable(disk.serial), kMostSerial);
   }
   if (disk.fd < 0) throw Error(Code::invalid_argument, "disk {} is not open", disk.serial);
+  check_layers(disk);
 }
 
 void check_network_card(const NetworkCard& card) {
@@ -332,6 +361,12 @@ std::uint64_t reserved_memory(const MachineSpec& spec) {
 
 std::string disk_id(std::size_t index) {
   return fmt::format("disk{}", index);
+}
+
+std::vector<BlockImage> first_images(const Disk& disk, std::size_t index) {
+  std::vector<std::int64_t> sets{static_cast<std::int64_t>(index)};
+  for (std::size_t i = 0; i < disk.backing.size(); ++i) sets.push_back(layer_set(index, i));
+  return block_images(disk, disk_id(index), sets);
 }
 
 std::string forward_key(const PortForward& forward) {

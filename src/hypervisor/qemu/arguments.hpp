@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/process.hpp"
 #include "hypervisor/hypervisor.hpp"
+#include "hypervisor/qemu/block_nodes.hpp"
 #include "hypervisor/qemu/host.hpp"
 
 namespace berth::hypervisor::qemu {
@@ -41,7 +43,7 @@ inline constexpr std::string_view kUserNetworkId = "user";
 /// Whether what serves the machine on the host reaches its memory.
 bool has_shared_memory(const MachineSpec& spec);
 
-/// Throw invalid-argument for what no disk or card can be.
+/// Throw invalid-argument for what no disk or card can be, capacity for a disk of too many layers.
 void check_disk(const Disk& disk);
 void check_network_card(const NetworkCard& card);
 /// "52:54:00:aa:bb:cc" for any spelling.
@@ -56,5 +58,7 @@ std::uint64_t reserved_memory(const MachineSpec& spec);
 
 /// The name of disk number `index` in QMP.
 std::string disk_id(std::size_t index);
+/// The files of a disk that the machine is started with, the lowest first.
+std::vector<BlockImage> first_images(const Disk& disk, std::size_t index);
 
 }  // namespace berth::hypervisor::qemu

@@ -13,6 +13,7 @@
 namespace berth::hypervisor::qemu {
 namespace {
 
+using ::testing::_;
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
@@ -124,6 +125,43 @@ TEST(Arguments, GiveDisksBySet) {
   EXPECT_THAT(values(process, "-device"),
               Contains(AllOf(HasSubstr("virtio-blk-pci,id=disk1"), HasSubstr("serial=scratch"),
                              HasSubstr("werror=report"))));
+}
+
+TEST(Arguments, GiveTheLayersOfADiskByName) {
+  MachineSpec spec = plain_spec();
+  spec.disks = {{20, true, "image"},
+                {21, false, "scratch", DiskFormat::qcow2, {{22, DiskFormat::qcow2}, {23, DiskFormat::raw}}}};
+  const ProcessSpec process = process_for(spec);
+  EXPECT_THAT(values(process, "-add-fd"),
+              ElementsAre("fd=10,set=0", "fd=11,set=1", "fd=12,set=1064", "fd=13,set=1065"));
+  EXPECT_THAT(
+      values(process, "-blockdev"),
+      ElementsAre(
+          _,
+          R"({"driver":"file","node-name":"disk1-layer1-file","filename":"/dev/fdset/1065","locking":"off","read-only":true})",
+          R"({"driver":"file","node-name":"disk1-layer0-file","filename":"/dev/fdset/1064","locking":"off","read-only":true})",
+          R"({"driver":"qcow2","node-name":"disk1-layer0-content","file":"disk1-layer0-file","backing":"disk1-layer1-file","read-only":true})",
+          R"({"driver":"file","node-name":"disk1-file","filename":"/dev/fdset/1","discard":"unmap"})",
+          R"({"driver":"qcow2","node-name":"disk1-content","file":"disk1-file","backing":"disk1-layer0-content","discard":"unmap"})"));
+  EXPECT_THAT(values(process, "-device"), Contains(HasSubstr("id=disk1,drive=disk1-content,serial=scratch")));
+  // No name in the file's header is followed.
+  spec.disks = {{21, false, "scratch", DiskFormat::qcow2}};
+  EXPECT_THAT(values(process_for(spec), "-blockdev"), Contains(HasSubstr(R"("backing":null)")));
+}
+
+TEST(Arguments, BoundTheLayersOfADisk) {
+  MachineSpec spec = plain_spec();
+  spec.disks = {{20, false, "scratch", DiskFormat::qcow2, {}}};
+  spec.disks[0].backing.assign(kMostLayers, {21, DiskFormat::qcow2});
+  EXPECT_EQ(refusal(spec), std::nullopt);
+  spec.disks[0].backing.push_back({21, DiskFormat::raw});
+  EXPECT_EQ(refusal(spec), Code::capacity);
+  spec.disks[0].backing = {{21, DiskFormat::raw}, {22, DiskFormat::raw}};
+  EXPECT_EQ(refusal(spec), Code::invalid_argument);
+  spec.disks[0].backing = {{-1, DiskFormat::raw}};
+  EXPECT_EQ(refusal(spec), Code::invalid_argument);
+  spec.disks[0] = {20, false, "scratch", DiskFormat::raw, {{21, DiskFormat::raw}}};
+  EXPECT_EQ(refusal(spec), Code::invalid_argument);
 }
 
 TEST(Arguments, GiveANetwork) {

@@ -1,6 +1,5 @@
 #include "hypervisor/qemu/hotplug.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -32,39 +31,6 @@ std::string text_of(const json::object& object, std::string_view name) {
   const json::value* value = object.if_contains(name);
   const json::string* text = value != nullptr ? value->if_string() : nullptr;
   return text != nullptr ? std::string(*text) : std::string();
-}
-
-json::object place_on_bus(std::string_view driver, std::string_view id, unsigned place) {
-  return {{"driver", driver},
-          {"id", id},
-          {"bus", kPlugBus},
-          {"addr", fmt::format("{:#x}", place)},
-          {"disable-legacy", "on"}};
-}
-
-json::object block_node(const Disk& disk, const std::string& id, std::int64_t set) {
-  json::object node{
-      {"driver", "file"}, {"node-name", id + "-file"}, {"filename", fmt::format("/dev/fdset/{}", set)}};
-  // As in the command line, see arguments.cpp.
-  if (disk.read_only) {
-    node["read-only"] = true;
-    node["locking"] = "off";
-  } else {
-    node["discard"] = "unmap";
-  }
-  return node;
-}
-
-json::object disk_device(const Disk& disk, const std::string& id, unsigned place) {
-  json::object device = place_on_bus("virtio-blk-pci", id, place);
-  device["drive"] = id + "-file";
-  device["serial"] = disk.serial;
-  if (!disk.read_only) {
-    device["discard"] = true;
-    device["werror"] = "report";
-    device["rerror"] = "report";
-  }
-  return device;
 }
 
 json::object card_backend(const NetworkCard& card, const std::string& id) {
@@ -107,27 +73,13 @@ json::object memory_property(std::string_view name) {
 
 }  // namespace
 
-void check_access(const Disk& disk) {
-  const int flags = check(::fcntl(disk.fd, F_GETFL), "disk " + disk.serial);
-  if ((flags & O_ACCMODE) == (disk.read_only ? O_RDONLY : O_RDWR)) return;
-  throw Error(Code::invalid_argument, "disk {} is not open for {}", disk.serial,
-              disk.read_only ? "reading alone" : "reading and writing");
+json::object place_on_bus(std::string_view driver, std::string_view id, unsigned place) {
+  return {{"driver", driver},
+          {"id", id},
+          {"bus", kPlugBus},
+          {"addr", fmt::format("{:#x}", place)},
+          {"disable-legacy", "on"}};
 }
-
-/// The right to change the machine; given back at its end.
-class Hotplug::Turn {
- public:
-  explicit Turn(Hotplug& owner) : owner_(owner) { owner_.busy_ = true; }
-  ~Turn() {
-    owner_.busy_ = false;
-    owner_.changed_.notify_all();
-  }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
- private:
-  Hotplug& owner_;
-};
 
 Hotplug::Hotplug(const asio::any_io_executor& executor, QmpClient& qmp, const MachineSpec& spec)
     : qmp_(qmp),
@@ -138,7 +90,11 @@ Hotplug::Hotplug(const asio::any_io_executor& executor, QmpClient& qmp, const Ma
       emulated_(spec.accelerator == Accelerator::tcg),
       size_{spec.cpus, first_memory_},
       changed_(executor) {
-  for (std::size_t i = 0; i < spec.disks.size(); ++i) disks_.emplace(spec.disks[i].serial, disk_id(i));
+  for (std::size_t i = 0; i < spec.disks.size(); ++i) {
+    const Disk& disk = spec.disks[i];
+    disks_.emplace(disk.serial, disk_id(i));
+    files_.emplace(disk_id(i), Files{first_images(disk, i), disk_bytes(disk), disk.read_only, 0});
+  }
   for (const NetworkCard& card : spec.network_cards) {
     const bool is_user = card.backend == NetworkCard::Backend::user;
     cards_.emplace(lower_mac(card.mac), is_user ? kUserNetworkId : std::string_view());
@@ -190,46 +146,6 @@ std::map<std::string, std::string> Hotplug::disks() const {
   Taken present = disks_;
   std::erase_if(present, [this](const auto& disk) { return deleted_.contains(disk.second); });
   return present;
-}
-
-Task<> Hotplug::add_disk(Disk disk) {
-  check_disk(disk);
-  check_access(disk);
-  co_await wait_turn();
-  const Turn turn(*this);
-  co_await sweep();
-  if (disks_.contains(disk.serial))
-    throw Error(Code::already_exists, "the machine has a disk {} already", disk.serial);
-  const std::string id = fmt::format("plug{}", next_number_++);
-  Plugged plugged;
-  plugged.key = disk.serial;
-  plugged.place = free_place();
-  plugged.is_disk = true;
-  std::exception_ptr failure;
-  try {
-    co_await plug_disk(id, disk, plugged);
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  if (failure) {
-    co_await clean_up(id, plugged);
-    std::rethrow_exception(failure);
-  }
-  disks_.emplace(disk.serial, id);
-  plugged_.emplace(id, plugged);
-}
-
-Task<> Hotplug::plug_disk(std::string id, Disk disk, Plugged& plugged) {
-  UniqueFd file = duplicate(disk.fd);
-  const json::value answer = co_await qmp_.execute_with(std::move(file), "add-fd");
-  const json::object* fields = answer.if_object();
-  const json::value* set = fields != nullptr ? fields->if_contains("fdset-id") : nullptr;
-  if (set == nullptr || !set->is_int64()) throw Error(Code::corrupt, "QEMU did not say where a file went");
-  plugged.descriptor_set = set->get_int64();
-  json::object node = block_node(disk, id, plugged.descriptor_set);
-  co_await execute("blockdev-add", std::move(node));
-  json::object device = disk_device(disk, id, plugged.place);
-  co_await execute("device_add", std::move(device));
 }
 
 Task<> Hotplug::add_network_card(NetworkCard card) {
@@ -355,12 +271,7 @@ Task<> Hotplug::clean_up(std::string id, Plugged plugged) {
     co_await try_execute("netdev_del", std::move(backend));
     co_return;
   }
-  if (plugged.descriptor_set < 0) co_return;
-  json::object node = one("node-name", id + "-file");
-  co_await try_execute("blockdev-del", std::move(node));
-  json::object set;
-  set["fdset-id"] = plugged.descriptor_set;
-  co_await try_execute("remove-fd", std::move(set));
+  co_await remove_images(id);
 }
 
 /// All that can be, the first first.

@@ -13,13 +13,15 @@
 #include <boost/json/value.hpp>
 
 #include "base/async.hpp"
+#include "base/unique_fd.hpp"
 #include "hypervisor/hypervisor.hpp"
+#include "hypervisor/qemu/block_nodes.hpp"
 #include "hypervisor/qemu/qmp.hpp"
 
 namespace berth::hypervisor::qemu {
 
-/// Throws invalid-argument for a disk whose descriptor is not open as it says.
-void check_access(const Disk& disk);
+/// Fields of a device on the bus of what is added later.
+boost::json::object place_on_bus(std::string_view driver, std::string_view id, unsigned place);
 
 /// What one QEMU is given and gives back while it runs; Machine's orders of that kind. It and the client must
 /// outlive the coroutines.
@@ -32,6 +34,8 @@ class Hotplug {
 
   Task<> add_disk(Disk disk);
   Task<> remove_disk(std::string serial, Milliseconds limit);
+  Task<> snapshot_disk(std::string serial, int overlay);
+  Task<> seal_disk(std::string serial, int layer);
   Task<> add_network_card(NetworkCard card);
   Task<> remove_network_card(std::string mac, Milliseconds limit);
   Task<> set_cpus(unsigned count, Milliseconds limit);
@@ -42,24 +46,51 @@ class Hotplug {
   std::map<std::string, std::string> disks() const;
 
  private:
-  class Turn;
+  /// The right to change the machine; given back at its end.
+  class Turn {
+   public:
+    explicit Turn(Hotplug& owner) : owner_(owner) { owner_.busy_ = true; }
+    ~Turn() {
+      owner_.busy_ = false;
+      owner_.changed_.notify_all();
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    Hotplug& owner_;
+  };
   /// Something that was added, by QEMU's name of it.
   struct Plugged {
     std::string key;  ///< serial or MAC
     unsigned place = 0;
     bool is_disk = false;
-    std::int64_t descriptor_set = -1;
     bool leaving = false;  ///< the guest has been asked to let go
+  };
+  /// The files behind a disk.
+  struct Files {
+    std::vector<BlockImage> images;  ///< the lowest first
+    std::uint64_t bytes = 0;
+    bool read_only = false;
+    unsigned overlays = 0;  ///< that were put over it
   };
   using Taken = std::map<std::string, std::string>;
 
   Task<> wait_turn();
   Task<boost::json::value> execute(std::string command, boost::json::object arguments = {});
   Task<> try_execute(std::string command, boost::json::object arguments);
-  Task<> plug_disk(std::string id, Disk disk, Plugged& plugged);
+  Task<> plug_disk(std::string id, Disk disk, unsigned place);
   Task<> plug_card(std::string id, NetworkCard card, Plugged& plugged);
   Task<> remove(Taken& taken, std::string key, std::string what, Milliseconds limit);
   Task<> clean_up(std::string id, Plugged plugged);
+  Files& files_of(const std::string& serial);
+  Task<boost::json::object> add_descriptor(int fd, boost::json::object arguments = {});
+  Task<> add_image(BlockImage image);
+  Task<> remove_image(BlockImage image);
+  Task<> remove_images(std::string id);
+  Task<> put_over(BlockImage overlay, std::string below);
+  Task<> reopen_sealed(BlockImage layer);
+  Task<> close_writable(std::vector<BlockImage> sealed);
   Task<> sweep();
   Task<> wait_deleted(std::string id, std::string what, Milliseconds limit);
   unsigned free_place() const;
@@ -86,8 +117,9 @@ class Hotplug {
   Size size_;
   bool has_memory_device_ = false;
 
-  Taken disks_;  ///< by serial: QEMU's names
-  Taken cards_;  ///< by MAC
+  Taken disks_;                         ///< by serial: QEMU's names
+  Taken cards_;                         ///< by MAC
+  std::map<std::string, Files> files_;  ///< by QEMU's name of the disk
   std::map<std::string, Plugged> plugged_;
   std::set<std::string> deleted_;  ///< names and paths of what the guest has let go of
   std::set<std::string> refused_;  ///< likewise, of what it said that it keeps

@@ -237,7 +237,7 @@ int open_for_qemu(const std::filesystem::path& path, std::vector<UniqueFd>& owne
 /// A live QEMU that has not read its monitor yet.
 std::shared_ptr<QemuMachine::State> spawn(const asio::any_io_executor& executor, const MachineSpec& spec,
                                           const std::filesystem::path& program) {
-  for (const Disk& disk : spec.disks) check_access(disk);
+  for (const Disk& disk : spec.disks) disk_bytes(disk);
   Channels channels;
   HostEnds ends;
   std::vector<UniqueFd> owned;
@@ -332,6 +332,14 @@ Task<> QemuMachine::add_disk(const Disk& disk) {
 
 Task<> QemuMachine::remove_disk(std::string serial, Milliseconds limit) {
   return State::change(state_, state_->hotplug.remove_disk(std::move(serial), limit));
+}
+
+Task<> QemuMachine::snapshot_disk(std::string serial, int overlay) {
+  return State::change(state_, state_->hotplug.snapshot_disk(std::move(serial), overlay));
+}
+
+Task<> QemuMachine::seal_disk(std::string serial, int layer) {
+  return State::change(state_, state_->hotplug.seal_disk(std::move(serial), layer));
 }
 
 Task<> QemuMachine::add_network_card(const NetworkCard& card) {

@@ -191,6 +191,65 @@ TEST_F(QemuTest, RunsAsAnotherUser) {
   });
 }
 
+/// Whether the process has the file open for writing.
+bool can_write(pid_t pid, const DiskFile& file) {
+  struct stat wanted;
+  check(::fstat(file.layer().get(), &wanted), "fstat");
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) {
+    struct stat info;
+    if (::stat(entry.path().c_str(), &info) != 0 || info.st_ino != wanted.st_ino) continue;
+    const std::string number = entry.path().filename();
+    const std::string text = read_file("/proc/" + std::to_string(pid) + "/fdinfo/" + number);
+    const unsigned long flags = std::strtoul(text.c_str() + text.find("flags:") + 6, nullptr, 8);
+    if ((flags & O_ACCMODE) != O_RDONLY) return true;
+  }
+  return false;
+}
+
+TEST_F(QemuTest, ASealedLayerCannotBeWrittenAnyMore) {
+  run_task([this]() -> Task<> {
+    LayeredDisk disk;
+    MachineSpec spec;
+    spec.disks = {{disk.base.fd(), false, "scratch"}};
+    const auto machine = co_await fixture_.start(std::move(spec));
+    EXPECT_TRUE(can_write(machine->pid(), disk.base));
+    Stream control(co_await asio::this_coro::executor, machine->take_port(Port::control));
+    co_await wait_hello(*machine, control);
+    co_await write_layers(*machine, control, disk);
+    EXPECT_FALSE(can_write(machine->pid(), disk.base));
+    EXPECT_FALSE(can_write(machine->pid(), disk.middle));
+    EXPECT_TRUE(can_write(machine->pid(), disk.top));
+
+    // One that stands still lets go of them when it has gone on.
+    DiskFile next = DiskFile::overlay(kLayeredBytes);
+    const UniqueFd top = disk.top.layer();
+    co_await machine->pause();
+    co_await machine->snapshot_disk("scratch", next.fd());
+    co_await machine->seal_disk("scratch", top.get());
+    co_await machine->resume();
+    co_await machine->seal_disk("scratch", top.get());
+    EXPECT_FALSE(can_write(machine->pid(), disk.top));
+  });
+}
+
+TEST_F(QemuTest, ADiskTakesNoMoreLayersThanItMay) {
+  run_task([this]() -> Task<> {
+    DiskFile base(kLayeredBytes, false);
+    MachineSpec spec;
+    spec.disks = {{base.fd(), false, "scratch"}};
+    const auto machine = co_await fixture_.start(std::move(spec));
+    std::vector<DiskFile> overlays;
+    for (std::size_t i = 0; i <= kMostLayers; ++i) overlays.push_back(DiskFile::overlay(kLayeredBytes));
+    for (std::size_t i = 0; i < kMostLayers; ++i)
+      co_await machine->snapshot_disk("scratch", overlays[i].fd());
+    EXPECT_EQ(co_await code_of(machine->snapshot_disk("scratch", overlays.back().fd())), Code::capacity);
+    Stream control(co_await asio::this_coro::executor, machine->take_port(Port::control));
+    co_await wait_hello(*machine, control);
+    EXPECT_EQ(co_await ask(control, "write scratch 4096"), "written");
+    EXPECT_EQ(co_await ask(control, "read scratch 4096"), "berth was here");
+  });
+}
+
 /// A file server of QEMU's for `folder`, and the socket that leads to it.
 std::pair<Process, UniqueFd> serve_folder(const std::filesystem::path& folder,
                                           const std::filesystem::path& path) {

@@ -177,6 +177,107 @@ TYPED_TEST_P(MachineContract, DisksHoldWhatTheGuestSyncs) {
       spec);
 }
 
+inline constexpr std::uint64_t kLayeredBytes = std::uint64_t{16} << 20;
+
+/// Three files of a disk on which the guest has left its mark at 4096, 8192 and 12288, one in each.
+struct LayeredDisk {
+  DiskFile base{kLayeredBytes, false};
+  DiskFile middle = DiskFile::overlay(kLayeredBytes);
+  DiskFile top = DiskFile::overlay(kLayeredBytes);
+};
+
+inline Task<std::string> ask(Stream& control, std::string order) {
+  co_await control.write_all(order + "\n");
+  co_return co_await read_line(control);
+}
+
+inline Task<> expect_marks(Stream& control) {
+  for (const char* offset : {"4096", "8192", "12288"}) {
+    EXPECT_EQ(co_await ask(control, std::string("read scratch ") + offset), "berth was here") << offset;
+  }
+  EXPECT_EQ(co_await ask(control, "read scratch 16384"), "");
+}
+
+/// Marks the disk in a running machine, with snapshots in between, one of them while it stands still.
+inline Task<> write_layers(Machine& machine, Stream& control, LayeredDisk& disk) {
+  EXPECT_EQ(co_await ask(control, "write scratch 4096"), "written");
+  co_await machine.snapshot_disk("scratch", disk.middle.fd());
+  const UniqueFd base = disk.base.layer();
+  co_await machine.seal_disk("scratch", base.get());
+  EXPECT_STREQ(disk.base.read(4096, 14).c_str(), "berth was here");
+  const std::string base_before = disk.base.all();
+  EXPECT_EQ(co_await ask(control, "write scratch 8192"), "written");
+  co_await machine.pause();
+  co_await machine.snapshot_disk("scratch", disk.top.fd());
+  const std::string middle_before = disk.middle.all();
+  co_await machine.resume();
+  const UniqueFd middle = disk.middle.layer();
+  co_await machine.seal_disk("scratch", middle.get());
+  EXPECT_EQ(co_await ask(control, "write scratch 12288"), "written");
+  co_await expect_marks(control);
+  EXPECT_EQ(disk.base.all(), base_before);
+  EXPECT_EQ(disk.middle.all(), middle_before);
+}
+
+TYPED_TEST_P(MachineContract, WhatIsWrittenAfterASnapshotGoesToTheOverlay) {
+  LayeredDisk disk;
+  MachineSpec spec;
+  spec.disks = {{disk.base.fd(), false, "scratch"}};
+  this->with_machine(
+      [&](Machine& machine, Stream& control) -> Task<> {
+        co_await write_layers(machine, control, disk);
+        co_await machine.quit(Milliseconds(10'000));
+      },
+      spec);
+
+  // Two machines at a time, each with an overlay of its own: one has it from its start, the other is given
+  // it.
+  const UniqueFd base = disk.base.layer();
+  const UniqueFd middle = disk.middle.layer();
+  const UniqueFd top = disk.top.layer();
+  DiskFile own = DiskFile::overlay(kLayeredBytes);
+  DiskFile other = DiskFile::overlay(kLayeredBytes);
+  const std::vector<DiskLayer> below{
+      {top.get(), DiskFormat::qcow2}, {middle.get(), DiskFormat::qcow2}, {base.get(), DiskFormat::raw}};
+  spec.disks = {{own.fd(), false, "scratch", DiskFormat::qcow2, below}};
+  const std::string top_before = disk.top.all();
+  this->with_machine(
+      [&](Machine&, Stream& control) -> Task<> {
+        co_await expect_marks(control);
+        const auto second = co_await this->fixture_.start(MachineSpec());
+        Stream second_control(co_await asio::this_coro::executor, second->take_port(Port::control));
+        co_await wait_hello(*second, second_control);
+        const Disk given{other.fd(), false, "scratch", DiskFormat::qcow2, below};
+        co_await second->add_disk(given);
+        EXPECT_EQ(co_await ask(second_control, "await disk scratch"), "there");
+        co_await expect_marks(second_control);
+        EXPECT_EQ(co_await ask(control, "write scratch 20480"), "written");
+        EXPECT_EQ(co_await ask(second_control, "read scratch 20480"), "");
+        co_await second->remove_disk("scratch", Milliseconds(20'000));
+        co_await second->add_disk(given);
+        EXPECT_EQ(disk.top.all(), top_before);
+      },
+      spec);
+}
+
+TYPED_TEST_P(MachineContract, SnapshotsNeedADiskThatIsWrittenTo) {
+  DiskFile image(kLayeredBytes, true);
+  DiskFile scratch(kLayeredBytes, false);
+  DiskFile overlay = DiskFile::overlay(kLayeredBytes);
+  MachineSpec spec;
+  spec.disks = {{image.fd(), true, "image"}, {scratch.fd(), false, "scratch"}};
+  this->with_machine(
+      [&](Machine& machine, Stream& control) -> Task<> {
+        EXPECT_EQ(co_await code_of(machine.snapshot_disk("other", overlay.fd())), Code::not_found);
+        EXPECT_EQ(co_await code_of(machine.snapshot_disk("image", overlay.fd())), Code::wrong_state);
+        EXPECT_EQ(co_await code_of(machine.snapshot_disk("scratch", scratch.fd())), Code::corrupt);
+        EXPECT_EQ(co_await code_of(machine.seal_disk("scratch", image.fd())), Code::wrong_state);
+        EXPECT_EQ(co_await ask(control, "write scratch 4096"), "written");
+        EXPECT_STREQ(scratch.read(4096, 14).c_str(), "berth was here");
+      },
+      spec);
+}
+
 TYPED_TEST_P(MachineContract, ForwardsComeAndGo) {
   MachineSpec spec;
   spec.network_cards.push_back({NetworkCard::Backend::user, "52:54:00:12:34:56", -1});
@@ -334,6 +435,7 @@ REGISTER_TYPED_TEST_SUITE_P(MachineContract, TellsAPowerOff, TellsAPanicAndItsCa
                             QuitEndsTheMachineAndItsStreams, AWaiterOutlivesTheMachine,
                             EachPortCarriesBytesBothWays, APortIsTakenOnce, PausesAndResumes,
                             APausedMachineQuits, KeepsTheEndOfTheConsole, DisksHoldWhatTheGuestSyncs,
+                            WhatIsWrittenAfterASnapshotGoesToTheOverlay, SnapshotsNeedADiskThatIsWrittenTo,
                             ForwardsComeAndGo, ForwardsNeedANetwork, DisksComeAndGo,
                             WhatAMachineStartedWithStays, TakesAsManyDisksAsItHasPlaces,
                             NetworkCardsComeAndGo, CpusComeAndGo, MemoryComesAndGoes);

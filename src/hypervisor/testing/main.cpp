@@ -10,7 +10,8 @@
 //   await-gone disk|card NAME   answer "gone" once it is not
 //   cpus N                      answer "done" once N CPUs are there, all online
 //   memory MIB                  answer "done" once there are so many MiB of memory, give or take a piece
-//   write SERIAL, read SERIAL   a mark on that disk, synced; the answer is what was read
+//   write SERIAL [OFFSET], read SERIAL [OFFSET]
+//                               a mark on that disk, synced; the answer is what was read
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -132,17 +133,26 @@ std::string list_disks() {
   return answer;
 }
 
-std::string mark_disk(const std::string& serial) {
+/// Of "SERIAL OFFSET"; where the mark is unless that is said.
+off_t offset_in(const std::string& argument) {
+  const std::size_t space = argument.find(' ');
+  return space == std::string::npos ? 4096 : std::strtol(argument.c_str() + space, nullptr, 10);
+}
+
+std::string mark_disk(const std::string& argument) {
+  const std::string serial = argument.substr(0, argument.find(' '));
   const int fd = open_device("/sys/block", "serial", serial, O_RDWR);
-  const bool ok = fd >= 0 && ::pwrite(fd, kMark, sizeof kMark, 4096) == sizeof kMark && ::fsync(fd) == 0;
+  const bool ok =
+      fd >= 0 && ::pwrite(fd, kMark, sizeof kMark, offset_in(argument)) == sizeof kMark && ::fsync(fd) == 0;
   if (fd >= 0) ::close(fd);
   return ok ? "written" : "failed";
 }
 
-std::string read_disk(const std::string& serial) {
+std::string read_disk(const std::string& argument) {
+  const std::string serial = argument.substr(0, argument.find(' '));
   char buffer[64] = {};
   const int fd = open_device("/sys/block", "serial", serial, O_RDONLY);
-  const bool ok = fd >= 0 && ::pread(fd, buffer, sizeof kMark, 4096) == sizeof kMark;
+  const bool ok = fd >= 0 && ::pread(fd, buffer, sizeof kMark, offset_in(argument)) == sizeof kMark;
   if (fd >= 0) ::close(fd);
   return ok ? std::string(buffer) : "failed";
 }

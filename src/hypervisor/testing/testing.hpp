@@ -27,6 +27,7 @@
 #include "base/io.hpp"
 #include "base/unique_fd.hpp"
 #include "hypervisor/hypervisor.hpp"
+#include "hypervisor/qcow2.hpp"
 
 namespace berth::hypervisor {
 
@@ -126,13 +127,26 @@ class DiskFile {
     check(::ftruncate(kept_.get(), static_cast<off_t>(size)), "ftruncate");
     given_ = open_file("/proc/self/fd/" + std::to_string(kept_.get()), read_only ? O_RDONLY : O_RDWR);
   }
+  /// An untouched overlay of that size.
+  static DiskFile overlay(std::uint64_t size) {
+    DiskFile file(0, false);
+    make_overlay(file.fd(), size);
+    return file;
+  }
   int fd() const { return given_.get(); }
+  /// A descriptor for reading alone.
+  UniqueFd layer() const { return open_file("/proc/self/fd/" + std::to_string(kept_.get()), O_RDONLY); }
   /// Closes the descriptor that was given away; reading goes on.
   void close() { given_.reset(); }
   std::string read(std::uint64_t offset, std::size_t size) const {
     std::string bytes(size, '\0');
     check(::pread(kept_.get(), bytes.data(), size, static_cast<off_t>(offset)), "pread");
     return bytes;
+  }
+  std::string all() const {
+    struct stat info;
+    check(::fstat(kept_.get(), &info), "fstat");
+    return read(0, static_cast<std::size_t>(info.st_size));
   }
 
  private:
