@@ -182,6 +182,11 @@ Task<ExitStatus> wait_exit(Process& process) {
   }
 }
 
+Task<> answer_opens(ReadOnlyOpens opens) {
+  Stream waiting(co_await asio::this_coro::executor, duplicate(opens.fd()));
+  while (opens.answer()) co_await waiting.wait_readable();
+}
+
 void spawn_detached(const asio::any_io_executor& executor, std::string name, Task<> task) {
   asio::co_spawn(executor, std::move(task), [name = std::move(name)](std::exception_ptr failure) {
     if (!failure) return;

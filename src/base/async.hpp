@@ -13,6 +13,7 @@
 #include <boost/intrusive/list.hpp>
 
 #include "base/process.hpp"
+#include "base/read_only_opens.hpp"
 #include "base/unique_fd.hpp"
 
 namespace berth {
@@ -93,6 +94,9 @@ Task<> run_both(Task<> first, Task<> second);
 
 /// Waits for the end of a child of this process and reaps it.
 Task<ExitStatus> wait_exit(Process& process);
+
+/// Answers until no process is left that could ask. Throws Error.
+Task<> answer_opens(ReadOnlyOpens opens);
 
 /// Starts a coroutine that nobody waits for. An Error that leaves it is logged with `name`.
 void spawn_detached(const asio::any_io_executor& executor, std::string name, Task<> task);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -49,7 +50,13 @@ struct ChildPlan {
   std::vector<char*> environment;
   std::vector<int> sources;  // one per target, standard descriptors first
   std::vector<int> targets;
-  int report = -1;  // where a failed step's errno goes
+  int report = -1;  // a socket for Report
+};
+
+/// What a child says before it is the program; nothing when there is nothing to say.
+struct Report {
+  int error_number = 0;  ///< of a failed step, or 0
+  bool in_filter = false;
 };
 
 std::vector<char*> pointers(std::vector<std::string>& strings) {
@@ -104,6 +111,51 @@ int place_descriptors(ChildPlan& plan) {
   return ::close_range(next, ~0u, CLOSE_RANGE_CLOEXEC);
 }
 
+/// Room for one descriptor beside a Report.
+union DescriptorMessage {
+  cmsghdr header;
+  char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+/// With a descriptor, unless that is -1.
+int send_report(int socket, Report report, int descriptor) {
+  iovec part{&report, sizeof report};
+  DescriptorMessage control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (descriptor >= 0) {
+    control.header = {CMSG_LEN(sizeof descriptor), SOL_SOCKET, SCM_RIGHTS};
+    ::memcpy(CMSG_DATA(&control.header), &descriptor, sizeof descriptor);
+    message.msg_control = &control;
+    message.msg_controllen = sizeof control;
+  }
+  return ::sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+/// Nothing when the child is the program, or has ended.
+std::optional<Report> receive_report(int socket, UniqueFd& descriptor) {
+  Report report;
+  iovec part{&report, sizeof report};
+  DescriptorMessage control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = &control;
+  message.msg_controllen = sizeof control;
+  ssize_t size = -1;
+  do {
+    size = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  } while (size < 0 && errno == EINTR);
+  if (size != sizeof report) return std::nullopt;
+  if (const cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr && header->cmsg_type == SCM_RIGHTS) {
+    int number = -1;
+    ::memcpy(&number, CMSG_DATA(header), sizeof number);
+    descriptor.reset(number);
+  }
+  return report;
+}
+
 int prepare_child(ChildPlan& plan, pid_t parent) {
   const ProcessSpec& spec = plan.spec;
   for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
@@ -123,14 +175,21 @@ int prepare_child(ChildPlan& plan, pid_t parent) {
   return 0;
 }
 
-[[noreturn]] void run_child(ChildPlan& plan, pid_t parent) {
-  if (prepare_child(plan, parent) == 0) {
-    ::execve(plan.arguments[0], plan.arguments.data(),
-             plan.spec.environment ? plan.environment.data() : environ);
-  }
-  const int error_number = errno;
-  [[maybe_unused]] const ssize_t written = ::write(plan.report, &error_number, sizeof error_number);
+[[noreturn]] void fail_child(const ChildPlan& plan, bool in_filter) {
+  send_report(plan.report, {errno, in_filter}, -1);
   ::_exit(127);
+}
+
+[[noreturn]] void run_child(ChildPlan& plan, pid_t parent) {
+  if (prepare_child(plan, parent) != 0) fail_child(plan, false);
+  if (!plan.spec.opened_read_only.empty()) {
+    const int notifications = install_open_filter();
+    if (notifications < 0) fail_child(plan, true);
+    if (send_report(plan.report, {}, notifications) != 0) fail_child(plan, false);
+  }
+  ::execve(plan.arguments[0], plan.arguments.data(),
+           plan.spec.environment ? plan.environment.data() : environ);
+  fail_child(plan, false);
 }
 
 void plan_descriptors(const ProcessSpec& spec, ChildPlan& plan) {
@@ -142,6 +201,21 @@ void plan_descriptors(const ProcessSpec& spec, ChildPlan& plan) {
     plan.sources.push_back(source);
     plan.targets.push_back(target);
   }
+}
+
+std::optional<ReadOnlyOpens> plan_read_only_opens(const ProcessSpec& spec) {
+  if (spec.opened_read_only.empty()) return std::nullopt;
+  if (!spec.no_new_privileges) {
+    throw Error(Code::invalid_argument, "{} has read-only opens and may gain privileges",
+                spec.program.string());
+  }
+  return ReadOnlyOpens(spec.opened_read_only, spec.descriptors);
+}
+
+Error start_error(const std::string& program, const Report& report) {
+  Error error = errno_error("run " + program, report.error_number);
+  if (!report.in_filter) return error;
+  return Error(Code::unsupported, "{}: this host cannot stop the opens of a process", error.message());
 }
 
 }  // namespace
@@ -159,7 +233,8 @@ Process Process::spawn(const ProcessSpec& spec) {
   std::vector<std::string> arguments{program->string()};
   arguments.insert(arguments.end(), spec.arguments.begin(), spec.arguments.end());
   std::vector<std::string> environment = spec.environment.value_or(std::vector<std::string>{});
-  auto [report_read, report_write] = make_pipe();
+  auto opens = plan_read_only_opens(spec);
+  auto [report_read, report_write] = make_socket_pair(SOCK_SEQPACKET);
 
   ChildPlan plan{spec, pointers(arguments), pointers(environment), {}, {}, report_write.get()};
   plan_descriptors(spec, plan);
@@ -170,10 +245,16 @@ Process Process::spawn(const ProcessSpec& spec) {
   report_write.reset();
   Process process(pid, UniqueFd());
   process.pidfd_ = process.open_pidfd();
-  int error_number = 0;
-  if (::read(report_read.get(), &error_number, sizeof error_number) == sizeof error_number) {
+  UniqueFd notifications;
+  while (const auto report = receive_report(report_read.get(), notifications)) {
+    if (report->error_number == 0) continue;
     process.wait();
-    throw errno_error("run " + program->string(), error_number);
+    throw start_error(program->string(), *report);
+  }
+  if (opens) {
+    if (!notifications) throw Error(Code::internal, "{} ended before it began", program->string());
+    opens->listen(std::move(notifications), pid);
+    process.read_only_opens_ = std::move(opens);
   }
   return process;
 }
@@ -188,6 +269,7 @@ Process& Process::operator=(Process&& other) noexcept {
     pid_ = std::exchange(other.pid_, -1);
     pidfd_ = std::move(other.pidfd_);
     status_ = other.status_;
+    read_only_opens_ = std::move(other.read_only_opens_);
   }
   return *this;
 }
@@ -236,6 +318,13 @@ std::optional<ExitStatus> Process::wait_for(std::chrono::milliseconds limit) {
     pollfd ready{pidfd_.get(), POLLIN, 0};
     ::poll(&ready, 1, left);
   }
+}
+
+ReadOnlyOpens Process::take_read_only_opens() {
+  if (!read_only_opens_) throw Error(Code::wrong_state, "process {} has no read-only opens to take", pid_);
+  ReadOnlyOpens taken = std::move(*read_only_opens_);
+  read_only_opens_.reset();
+  return taken;
 }
 
 void Process::release() {
@@ -307,6 +396,9 @@ void pump(Process& process, UniqueFd input_fd, std::string_view input, Capture (
 }  // namespace
 
 RunResult run(const ProcessSpec& spec, std::chrono::milliseconds limit, std::string_view input) {
+  if (!spec.opened_read_only.empty()) {
+    throw Error(Code::invalid_argument, "nobody answers the opens of {}", spec.program.string());
+  }
   const Deadline deadline = std::chrono::steady_clock::now() + limit;
   auto [input_read, input_write] = make_pipe();
   auto [output_read, output_write] = make_pipe();

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/read_only_opens.hpp"
 #include "base/unique_fd.hpp"
 
 namespace berth {
@@ -49,6 +50,10 @@ struct ProcessSpec {
   int standard_error = 2;
   /// (descriptor of the caller, its number in the child). All others are closed in the child.
   std::vector<std::pair<int, int>> descriptors;
+  /// Numbers in the child of `descriptors` that can only be read. When the child opens /proc/self/fd/NUMBER
+  /// with exactly O_RDWR, it gets another such descriptor from whoever has Process::take_read_only_opens().
+  /// Needs no_new_privileges; not for `run`.
+  std::vector<int> opened_read_only;
 
   bool new_session = false;
   /// Signal the child gets when the thread that started it ends; 0 for none.
@@ -60,7 +65,8 @@ struct ProcessSpec {
 /// A running child. Destroying it kills and reaps the child unless it was released.
 class Process {
  public:
-  /// Starts it; a program that cannot be started is an Error here, never an exit code.
+  /// Starts it; a program that cannot be started is an Error here, never an exit code. Code::unsupported when
+  /// the spec has `opened_read_only` and this host cannot do that.
   static Process spawn(const ProcessSpec& spec);
 
   Process(Process&&) noexcept = default;
@@ -80,6 +86,10 @@ class Process {
   std::optional<ExitStatus> try_wait();
   /// Blocks up to `limit`.
   std::optional<ExitStatus> wait_for(std::chrono::milliseconds limit);
+  /// Once, for a spec with `opened_read_only`: until it is answered (answer_opens), every open(2) with
+  /// exactly O_RDWR waits, and once it is destroyed they fail with ENOSYS. Keep it for as long as the child
+  /// lives.
+  ReadOnlyOpens take_read_only_opens();
   /// The child goes on without this object; somebody else reaps it.
   void release();
 
@@ -88,6 +98,7 @@ class Process {
   pid_t pid_ = -1;
   UniqueFd pidfd_;
   std::optional<ExitStatus> status_;
+  std::optional<ReadOnlyOpens> read_only_opens_;
 };
 
 struct RunResult {
