@@ -1,5 +1,7 @@
 #include "config/executor.hpp"
 
+#include <algorithm>
+
 namespace berth::describe {
 template const Type& type_of<config::SessionConfig>();
 template const Type& type_of<config::ExecutorConfig>();
@@ -10,6 +12,12 @@ namespace berth::config {
 bool wants_firewall(const NetworkEndpoint& endpoint) {
   return endpoint.network.trust_level != TrustLevel::unspecified || endpoint.network.type == "bridge" ||
          endpoint.network.type == "external";
+}
+
+bool has_lease(const std::map<std::string, NetworkEndpoint>& networks) {
+  return std::any_of(networks.begin(), networks.end(), [](const auto& entry) {
+    return !entry.second.is_static && !entry.second.assigned.empty();
+  });
 }
 
 void forget_assigned(std::map<std::string, NetworkEndpoint>& networks) {

@@ -216,6 +216,9 @@ struct ExecutorConfig {
 /// "external" or "bridge".
 bool wants_firewall(const NetworkEndpoint& endpoint);
 
+/// Whether DHCP has given one of them an address.
+bool has_lease(const std::map<std::string, NetworkEndpoint>& networks);
+
 /// Takes away what DHCP gave them.
 void forget_assigned(std::map<std::string, NetworkEndpoint>& networks);
 

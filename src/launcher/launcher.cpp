@@ -27,6 +27,8 @@ constexpr Milliseconds kDrainLimit{10'000};
 constexpr Milliseconds kPowerOffLimit{15'000};
 /// Until what was written to volumes is on their disks and servers; less than a command waits for a stop.
 constexpr Milliseconds kVolumesPowerOffLimit{45'000};
+/// Of a machine of which nothing stays: until its lease is given back.
+constexpr Milliseconds kReleaseLimit{2'000};
 constexpr Milliseconds kQuitLimit{5'000};
 /// Of a machine for copies: until what was copied is on the disk.
 constexpr Milliseconds kFilesPowerOffLimit{600'000};
@@ -341,11 +343,13 @@ Task<> Launcher::end_machine() {
   if (guest_) guest_->release();
   const bool has_volumes = !pod_.host.volumes.empty() || folders_ != nullptr;
   const bool outlives_machine = settings_.files_only || !pod_.host.auto_remove || has_volumes;
-  if (guest_ && exit_->error.empty() && outlives_machine) {
+  const bool has_lease = config::has_lease(guest_config_.networks);
+  if (guest_ && exit_->error.empty() && (outlives_machine || has_lease)) {
     try {
       link::Order order;
       order.verb = link::verb::power_off;
       Milliseconds limit = has_volumes ? kVolumesPowerOffLimit : kPowerOffLimit;
+      if (!outlives_machine) limit = kReleaseLimit;
       if (settings_.files_only) limit = kFilesPowerOffLimit;
       co_await guest_->order(order, limit);
       co_await with_deadline(kQuitLimit, "power-off", [](hypervisor::Machine& machine) -> Task<> {

@@ -45,6 +45,31 @@ TEST_F(LauncherTest, ARunGoesFromStartToARecordedEnd) {
   EXPECT_EQ(logged(), "hello\n");
 }
 
+TEST_F(LauncherTest, AMachineOfWhichNothingStaysIsSwitchedOffToGiveBackItsLease) {
+  const config::IpNetwork given = config::IpNetwork::parse("192.0.2.5/24");
+  for (const bool lends : {false, true}) {
+    SCOPED_TRACE(lends);
+    script_ = [&](ScriptedTether& tether) -> Task<> {
+      co_await tether.start_session();
+      if (lends) {
+        config::ExecutorConfig leased = tether.config_;
+        leased.networks.at("n").assigned = given;
+        co_await tether.report_difference(
+            extraconfig::diff(extraconfig::encode(tether.config_), extraconfig::encode(leased)));
+      }
+      co_await tether.end_session(0);
+    };
+    pod_.executor.networks["n"].common.id = "52:54:00:00:00:01";
+    pod_.host.auto_remove = true;
+    make_launcher();
+    run();
+    EXPECT_EQ(tether_->count(link::verb::power_off), lends ? 1u : 0u);
+    EXPECT_FALSE(store_->find("test"));
+    launcher_.reset();
+    loop_.restart();
+  }
+}
+
 TEST_F(LauncherTest, AMachineForCopiesLeavesTheRecordAndTheLogAsTheyAre) {
   std::unique_ptr<Counted> hold;
   bool files_seen = false;
