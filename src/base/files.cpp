@@ -17,6 +17,13 @@
 namespace berth {
 namespace fs = std::filesystem;
 
+std::string fingerprint(const fs::path& path) {
+  struct stat status {};
+  check(::stat(path.c_str(), &status), path.string());
+  return fmt::format("{} {} {} {}.{:09}\n", path.string(), status.st_ino, status.st_size,
+                     status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
+}
+
 void make_directories(const fs::path& path, mode_t mode) {
   if (path.empty() || ::mkdir(path.c_str(), mode) == 0) return;
   if (errno == EEXIST) {

@@ -12,6 +12,9 @@ namespace berth {
 /// Makes the directory and its missing parents; an existing one is left as it is.
 void make_directories(const std::filesystem::path& path, mode_t mode = 0700);
 
+/// One line that changes when the file does. Throws not-found.
+std::string fingerprint(const std::filesystem::path& path);
+
 /// As make_directories, for a folder whose name others can guess: throws wrong-state when somebody else owns
 /// it or can write to it.
 void make_private_directory(const std::filesystem::path& path);

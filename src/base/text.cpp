@@ -89,6 +89,12 @@ std::string format_decimal_size(std::uint64_t bytes) {
   return format_size(static_cast<double>(bytes), 1000, {"B", "kB", "MB", "GB", "TB", "PB"});
 }
 
+std::uint64_t fnv1a(std::string_view text) {
+  std::uint64_t value = 0xcbf29ce484222325;
+  for (const unsigned char c : text) value = (value ^ c) * 0x100000001b3;
+  return value;
+}
+
 std::string printable(std::string_view text, std::size_t limit) {
   std::string clean;
   for (const char c : text.substr(0, limit)) {

@@ -25,6 +25,9 @@ std::string format_binary_size(std::uint64_t bytes);
 /// "1.5MB": decimal units, as `docker images` shows sizes.
 std::string format_decimal_size(std::uint64_t bytes);
 
+/// FNV-1a: for names and against damage, not against somebody who means harm.
+std::uint64_t fnv1a(std::string_view text);
+
 /// Control characters replaced, so that foreign text cannot drive a terminal or break a line.
 std::string printable(std::string_view text, std::size_t limit = 4096);
 

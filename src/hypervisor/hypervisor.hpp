@@ -55,12 +55,19 @@ struct NetworkCard {
     stream,    ///< `fd` is a connected stream socket: each frame behind its length, 4 bytes big endian
     datagram,  ///< `fd` is a connected datagram socket: each datagram is a frame
     tap,       ///< `fd` is a tap interface of the host, opened with IFF_NO_PI
+    none,      ///< nothing: what the guest sends is lost
   };
   Backend backend = Backend::user;
   std::string mac;  ///< "52:54:00:12:34:56", unique in the machine
   /// Of the caller, which may close it once start() or add_network_card() has returned; not for
   /// Backend::user.
   int fd = -1;
+};
+
+/// A machine that stands still, as files from which any number of others go on.
+struct FrozenMachine {
+  int memory = -1;  ///< open for reading only: what a machine writes to its memory stays its own
+  int state = -1;   ///< of the devices, as Machine::freeze wrote it; at its beginning
 };
 
 /// Files of the host, which the guest mounts by the tag (file system type virtiofs). A machine that has one
@@ -109,6 +116,15 @@ struct MachineSpec {
   std::vector<PortForward> forwards;  ///< to the card with Backend::user
 
   std::vector<SharedFolder> shared_folders;
+
+  /// Its memory is this file of memory_bytes, open for reading and writing, which nobody else writes: so it
+  /// is of a machine that freeze() is for. The file is given to the user that the machine runs as. -1: memory
+  /// of its own.
+  int memory_file = -1;
+  /// It goes on where this one stands instead of booting. Its name, what is behind its disks and cards and
+  /// its forwards are its own; all else has to be as it was, addresses of cards and serials of disks
+  /// included. Descriptors are of the caller, which may close them once start() has returned.
+  std::optional<FrozenMachine> frozen;
 
   /// Only root may give them: the user, group and groups that the machine's process runs as. What the machine
   /// itself needs (the group of /dev/kvm, CAP_NET_BIND_SERVICE for a forwarded port below 1024) is added.
@@ -198,6 +214,10 @@ class Machine {
   virtual Task<> pause() = 0;
   virtual Task<> resume() = 0;
   virtual Task<> inject_nmi() = 0;
+  /// Stops for good and writes the state of its devices to the file, which with MachineSpec::memory_file
+  /// makes a FrozenMachine once the machine has ended. The descriptor is of the caller. Throws wrong-state
+  /// for a machine without such a file, and what keeps the state from being written.
+  virtual Task<> freeze(int state_file) = 0;
 
   virtual Task<MachineStatistics> statistics() = 0;
 

@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kBuildLimit{60'000};
 /// Changes whenever the archive made from the same inputs would differ.
-constexpr std::string_view kLayout = "2";
+constexpr std::string_view kLayout = "3";
 
 /// Writes the "newc" format of cpio, Documentation/driver-api/early-userspace/buffer-format.rst.
 class CpioWriter {
@@ -94,29 +94,9 @@ std::set<std::string> read_built_in(const fs::path& folder) {
   return result;
 }
 
-/// One line that changes when the file does.
-std::string fingerprint(const fs::path& path) {
-  struct stat status {};
-  check(::stat(path.c_str(), &status), path.string());
-  return fmt::format("{} {} {} {}.{:09}\n", path.string(), status.st_ino, status.st_size,
-                     status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
-}
-
-/// FNV-1a; the inputs are our own, nobody gains from a collision.
-std::uint64_t hash(std::string_view text) {
-  std::uint64_t value = 0xcbf29ce484222325;
-  for (const unsigned char c : text) value = (value ^ c) * 0x100000001b3;
-  return value;
-}
-
-/// Those that the boot does not load; none when the kernel lacks one.
-std::vector<fs::path> later_modules(const InitramfsSpec& spec, const std::vector<std::string_view>& names) {
-  std::vector<fs::path> modules;
-  try {
-    modules = resolve_modules(spec.kernel, names);
-  } catch (const Error& error) {
-    if (error.code() != Code::not_found) throw;
-  }
+/// Those that the boot does not load. Throws not-found.
+std::vector<fs::path> added_modules(const InitramfsSpec& spec, const std::vector<std::string_view>& names) {
+  std::vector<fs::path> modules = resolve_modules(spec.kernel, names);
   const std::vector<fs::path> boot = resolve_modules(spec.kernel, spec.modules);
   std::erase_if(modules, [&](const fs::path& module) {
     return std::find(boot.begin(), boot.end(), module) != boot.end();
@@ -124,8 +104,19 @@ std::vector<fs::path> later_modules(const InitramfsSpec& spec, const std::vector
   return modules;
 }
 
+/// The same; none when the kernel lacks one.
+std::vector<fs::path> later_modules(const InitramfsSpec& spec, const std::vector<std::string_view>& names) {
+  try {
+    return added_modules(spec, names);
+  } catch (const Error& error) {
+    if (error.code() != Code::not_found) throw;
+    return {};
+  }
+}
+
 std::vector<fs::path> all_modules(const InitramfsSpec& spec) {
   std::vector<fs::path> modules = resolve_modules(spec.kernel, spec.modules);
+  for (fs::path& module : added_modules(spec, spec.device_modules)) modules.push_back(std::move(module));
   for (const auto* names :
        {&spec.firewall_modules, &spec.folder_modules, &spec.nfs_modules, &spec.memory_modules}) {
     for (fs::path& module : later_modules(spec, *names)) modules.push_back(std::move(module));
@@ -190,6 +181,7 @@ std::string make_initramfs(const InitramfsSpec& spec) {
     archive.add_file(fmt::format("modules/{}", list), 0444, order);
   };
   add_modules("order", resolve_modules(spec.kernel, spec.modules));
+  add_modules("devices", added_modules(spec, spec.device_modules));
   const std::vector<fs::path> firewall = later_modules(spec, spec.firewall_modules);
   if (!firewall.empty()) add_modules("firewall", firewall);
   const std::vector<fs::path> folders = later_modules(spec, spec.folder_modules);
@@ -202,7 +194,7 @@ std::string make_initramfs(const InitramfsSpec& spec) {
 }
 
 fs::path cached_initramfs(const InitramfsSpec& spec, const fs::path& cache) {
-  fs::path path = cache / fmt::format("initramfs-{}-{:016x}", spec.kernel.release, hash(cache_key(spec)));
+  fs::path path = cache / fmt::format("initramfs-{}-{:016x}", spec.kernel.release, fnv1a(cache_key(spec)));
   std::error_code ignored;
   if (fs::exists(path, ignored)) return path;
   make_directories(cache);

@@ -12,18 +12,22 @@ namespace berth::hypervisor {
 
 /// What the guest loads at boot, before anything else; dependencies are added from modules.dep. Each module
 /// costs boot time, so what only some containers use is not here.
-inline constexpr std::array<std::string_view, 11> kBootModules{
+inline constexpr std::array<std::string_view, 9> kBootModules{
     "crc32c_generic",  // what libcrc32c asks for by alias, which modules.dep does not tell
     "virtio_pci",      // the bus all devices are on
     "virtio_console",  // the three ports
     "pvpanic-pci",     // tells the host of a panic
-    "virtio_blk",      // disks
     "erofs",           // image
     "ext4",            // scratch disk
     "overlay",         // root file system: scratch over image
-    "virtio_net",      // network
     "virtio_rng",      // entropy from the host
     "virtio_balloon",  // gives freed memory back to the host
+};
+
+/// What the guest loads last at boot: drivers of devices that are each machine's own.
+inline constexpr std::array<std::string_view, 2> kDeviceModules{
+    "virtio_blk",  // disks
+    "virtio_net",  // network
 };
 
 /// What the guest loads when a network asks for a firewall.
@@ -46,6 +50,7 @@ struct InitramfsSpec {
   GuestKernel kernel;
   std::filesystem::path init;  ///< static binary, becomes /init
   std::vector<std::string_view> modules{kBootModules.begin(), kBootModules.end()};
+  std::vector<std::string_view> device_modules{kDeviceModules.begin(), kDeviceModules.end()};
   /// kFirewallModules for a guest that may need a firewall. Left out when the kernel lacks one.
   std::vector<std::string_view> firewall_modules{};
   /// kFolderModules for a guest that has folders of the host. Likewise left out.
@@ -57,9 +62,9 @@ struct InitramfsSpec {
 };
 
 /// The archive's bytes, uncompressed newc: /init, /dev/console, /modules/NN-NAME.ko in load order, and
-/// /modules/order with one file name a line; those of the firewall, for folders of the host, for NFS and for
-/// more memory with lists of their own, /modules/firewall, /modules/folders, /modules/nfs and
-/// /modules/memory. Throws not-found naming what is missing.
+/// /modules/order with one file name a line; those of devices, of the firewall, for folders of the host, for
+/// NFS and for more memory with lists of their own, /modules/devices, /modules/firewall, /modules/folders,
+/// /modules/nfs and /modules/memory. Throws not-found naming what is missing.
 std::string make_initramfs(const InitramfsSpec& spec);
 
 /// The archive as a file in `cache`, made when there is none for these inputs (identified by kernel release

@@ -36,6 +36,7 @@ class InitramfsTest : public ::testing::Test {
     }
     write_file_atomically(spec_.init, "the program");
     spec_.modules = {"bus_pci", "ext4", "disk"};
+    spec_.device_modules = {};
   }
   void write(const std::string& name, const std::string& content) {
     write_file_atomically(spec_.kernel.modules / name, content);

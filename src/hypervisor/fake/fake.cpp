@@ -206,6 +206,14 @@ class FakeMachine final : public Machine {
   Task<> inject_nmi() override {
     return order(guest_, [](FakeGuest& guest) { ++guest.nmis_; });
   }
+  Task<> freeze(int state_file) override {
+    return order(guest_, [state_file](FakeGuest& guest) {
+      if (guest.spec_.memory_file < 0)
+        throw Error(Code::wrong_state, "the machine's memory is not in a file");
+      guest.paused_ = true;
+      write_all(state_file, "a fake machine");
+    });
+  }
   Task<MachineStatistics> statistics() override { return statistics(guest_); }
   Task<> add_forward(const PortForward& forward) override {
     return order(guest_, [forward](FakeGuest& guest) {

@@ -36,7 +36,8 @@ constexpr int kFirstPrivilegedFree = 1024;          // net.ipv4.ip_unprivileged_
 /// The options cost nothing where they do not help; bench/boot-options.sh tells what each saves.
 constexpr std::string_view kMachine =
     "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,smm=off,dump-guest-core=off,mem-merge=off";
-constexpr std::string_view kSharedMemoryId = "shared-memory";
+/// What QEMU calls memory that nothing is said about: the name is part of a frozen machine.
+constexpr std::string_view kMemoryId = "pc.ram";
 constexpr std::string_view kTcg = "tcg,tb-size=64";
 /// All that QEMU can emulate, as images may be built for x86-64-v3; five-level paging only makes page walks
 /// longer, and the string instructions that erms and fsrm call fast are emulated byte by byte.
@@ -134,6 +135,21 @@ void check_shared_folders(const std::vector<SharedFolder>& folders) {
   }
 }
 
+void check_memory(const MachineSpec& spec) {
+  const bool has_file = spec.memory_file >= 0;
+  if (has_file && spec.frozen) {
+    throw Error(Code::invalid_argument,
+                "a machine that goes on from a frozen one keeps its memory to itself");
+  }
+  if ((has_file || spec.frozen) && has_shared_memory(spec)) {
+    throw Error(Code::unsupported,
+                "a machine with shared folders is not frozen and not made of a frozen one");
+  }
+  if (spec.frozen && (spec.frozen->memory < 0 || spec.frozen->state < 0)) {
+    throw Error(Code::invalid_argument, "a frozen machine is two open files");
+  }
+}
+
 void check_spec(const MachineSpec& spec) {
   if (!is_valid_name(spec.name)) {
     throw Error(Code::invalid_argument, "\"{}\" is no name for a machine", printable(spec.name));
@@ -161,6 +177,7 @@ void check_spec(const MachineSpec& spec) {
   check_disks(spec.disks);
   check_network_cards(spec);
   check_shared_folders(spec.shared_folders);
+  check_memory(spec);
 }
 
 /// Collects the words of the command line and the descriptors that it names.
@@ -178,13 +195,27 @@ class CommandLine {
     process_.descriptors.emplace_back(fd, next_);
     return next_++;
   }
+  void open_read_only(int number) { process_.opened_read_only.push_back(number); }
 
  private:
   ProcessSpec& process_;
   int next_ = 3;
 };
 
-void add_machine(CommandLine& line, const MachineSpec& spec) {
+/// Memory that is not QEMU's alone. What a clone writes stays its own, whoever it is; see
+/// ProcessSpec::opened_read_only.
+std::optional<std::string> memory_object(CommandLine& line, const MachineSpec& spec,
+                                         const Channels& channels) {
+  const std::string size = fmt::format("id={},size={}M", kMemoryId, memory_mib(spec));
+  if (has_shared_memory(spec)) return fmt::format("memory-backend-memfd,{},share=on", size);
+  if (channels.memory < 0) return std::nullopt;
+  const int fd = line.pass(channels.memory);
+  if (spec.frozen) line.open_read_only(fd);
+  return fmt::format("memory-backend-file,{},mem-path=/proc/self/fd/{},share={}", size, fd,
+                     spec.frozen ? "off" : "on");
+}
+
+void add_machine(CommandLine& line, const MachineSpec& spec, const Channels& channels) {
   const bool kvm = spec.accelerator == Accelerator::kvm;
   line.add("-name", spec.name);
   line.add("-nodefaults");
@@ -195,11 +226,11 @@ void add_machine(CommandLine& line, const MachineSpec& spec) {
   line.add("-msg", "timestamp=off");
   line.add("-sandbox", std::string(kSandbox));
   std::string machine(kMachine);
-  if (has_shared_memory(spec)) {
-    line.add("-object",
-             fmt::format("memory-backend-memfd,id={},size={}M,share=on", kSharedMemoryId, memory_mib(spec)));
-    machine += fmt::format(",memory-backend={}", kSharedMemoryId);
+  if (std::optional<std::string> object = memory_object(line, spec, channels)) {
+    line.add("-object", std::move(*object));
+    machine += fmt::format(",memory-backend={}", kMemoryId);
   }
+  if (spec.frozen) line.add("-incoming", "defer");
   line.add("-machine", std::move(machine));
   line.add("-accel", kvm ? "kvm" : std::string(kTcg));
   line.add("-cpu", kvm ? "host" : std::string(kTcgCpu));
@@ -297,10 +328,13 @@ std::string descriptor_backend(const NetworkCard& card, std::string_view id, int
 void add_network_card(CommandLine& line, const MachineSpec& spec, std::size_t index) {
   const NetworkCard& card = spec.network_cards[index];
   const bool is_user = card.backend == NetworkCard::Backend::user;
-  const std::string id = is_user ? std::string(kUserNetworkId) : fmt::format("net{}", index);
-  line.add("-netdev", is_user ? user_backend(spec, id) : descriptor_backend(card, id, line.pass(card.fd)));
-  line.add("-device",
-           fmt::format("virtio-net-pci,netdev={},mac={},romfile=,disable-legacy=on", id, card.mac));
+  std::string device = "virtio-net-pci";
+  if (card.backend != NetworkCard::Backend::none) {
+    const std::string id = is_user ? std::string(kUserNetworkId) : fmt::format("net{}", index);
+    line.add("-netdev", is_user ? user_backend(spec, id) : descriptor_backend(card, id, line.pass(card.fd)));
+    device += ",netdev=" + id;
+  }
+  line.add("-device", device + fmt::format(",mac={},romfile=,disable-legacy=on", card.mac));
 }
 
 void add_shared_folder(CommandLine& line, const SharedFolder& folder, std::size_t index) {
@@ -334,7 +368,9 @@ void check_network_card(const NetworkCard& card) {
   if (!is_mac(card.mac)) {
     throw Error(Code::invalid_argument, "\"{}\" is no MAC address of one machine", printable(card.mac));
   }
-  if (card.backend != NetworkCard::Backend::user && card.fd < 0) {
+  const bool needs_descriptor =
+      card.backend != NetworkCard::Backend::user && card.backend != NetworkCard::Backend::none;
+  if (needs_descriptor && card.fd < 0) {
     throw Error(Code::invalid_argument, "the network card {} has nothing behind it", card.mac);
   }
 }
@@ -402,6 +438,23 @@ std::string kernel_command_line(const MachineSpec& spec, const HostFacts& host) 
   return line;
 }
 
+std::vector<std::string> machine_words(MachineSpec spec) {
+  constexpr int kSomeDescriptor = 0;
+  spec.name = "template";
+  spec.forwards.clear();
+  spec.credentials.reset();
+  spec.memory_file = -1;
+  spec.frozen.reset();
+  for (Disk& disk : spec.disks) {
+    disk.fd = kSomeDescriptor;
+    disk.format = DiskFormat::raw;
+    disk.backing.clear();
+  }
+  for (NetworkCard& card : spec.network_cards) card.backend = NetworkCard::Backend::none;
+  // The host's facts are as they were as long as it is not booted again.
+  return make_process_spec(spec, "", {}, {}).arguments;
+}
+
 ProcessSpec make_process_spec(const MachineSpec& spec, const std::filesystem::path& program,
                               const Channels& channels, const HostFacts& host) {
   check_spec(spec);
@@ -416,7 +469,8 @@ ProcessSpec make_process_spec(const MachineSpec& spec, const std::filesystem::pa
   if (spec.credentials) process.credentials = complete_credentials(spec, host.kvm_group);
 
   CommandLine line(process);
-  add_machine(line, spec);
+  if (channels.state >= 0) line.pass(channels.state);
+  add_machine(line, spec, channels);
   add_kernel(line, spec, channels, host);
   add_channels(line, channels);
   line.add("-device", "pvpanic-pci");

@@ -22,12 +22,17 @@ struct Channels {
   int kernel = -1;
   int initramfs = -1;
   int standard_error = -1;
+  int memory = -1;  ///< of MachineSpec::memory_file or FrozenMachine::memory
+  int state = -1;   ///< of FrozenMachine::state
 };
 
 /// The command line of a machine that stands still until QMP's `cont`; MachineSpec::kernel and initramfs are
 /// not used. `kvm_group` is the group of /dev/kvm. Throws Code::invalid_argument for a spec that cannot be.
 ProcessSpec make_process_spec(const MachineSpec& spec, const std::filesystem::path& program,
                               const Channels& channels, const HostFacts& host);
+
+/// The part of the command line that is the machine itself, whatever its name and what is behind its devices.
+std::vector<std::string> machine_words(MachineSpec spec);
 
 /// What the guest kernel is told.
 std::string kernel_command_line(const MachineSpec& spec, const HostFacts& host);
@@ -39,6 +44,9 @@ std::string forward_key(const PortForward& forward);
 
 /// The user network's name in QMP.
 inline constexpr std::string_view kUserNetworkId = "user";
+
+/// The number that Channels::state has in QEMU.
+inline constexpr int kStateDescriptor = 3;
 
 /// Whether what serves the machine on the host reaches its memory.
 bool has_shared_memory(const MachineSpec& spec);

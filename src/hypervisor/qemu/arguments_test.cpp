@@ -205,9 +205,8 @@ TEST(Arguments, GiveSharedFoldersByDescriptor) {
   EXPECT_THAT(values(process, "-device"), AllOf(Contains("vhost-user-fs-pci,chardev=folder0,tag=folder0"),
                                                 Contains("vhost-user-fs-pci,chardev=folder1,tag=folder1")));
   // Their servers reach no other memory.
-  EXPECT_THAT(values(process, "-object"),
-              ElementsAre("memory-backend-memfd,id=shared-memory,size=256M,share=on"));
-  EXPECT_THAT(values(process, "-machine"), ElementsAre(HasSubstr(",memory-backend=shared-memory")));
+  EXPECT_THAT(values(process, "-object"), ElementsAre("memory-backend-memfd,id=pc.ram,size=256M,share=on"));
+  EXPECT_THAT(values(process, "-machine"), ElementsAre(HasSubstr(",memory-backend=pc.ram")));
 }
 
 TEST(Arguments, AddWhatTheUserOfTheProcessNeeds) {

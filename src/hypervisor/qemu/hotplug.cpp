@@ -42,6 +42,7 @@ json::object card_backend(const NetworkCard& card, const std::string& id) {
     case NetworkCard::Backend::tap:
       return {{"type", "tap"}, {"id", id}, {"fd", id}};
     case NetworkCard::Backend::user:
+    case NetworkCard::Backend::none:
       break;
   }
   return {{"type", "user"},
@@ -170,6 +171,8 @@ Task<> Hotplug::add_network_card(NetworkCard card) {
 }
 
 Task<> Hotplug::plug_card(std::string id, NetworkCard card, Plugged& plugged) {
+  if (card.backend == NetworkCard::Backend::none)
+    throw Error(Code::invalid_argument, "the network card {} has nothing behind it", card.mac);
   if (card.backend != NetworkCard::Backend::user) {
     UniqueFd descriptor = duplicate(card.fd);
     json::object name = one("fdname", id);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <array>
 #include <chrono>
@@ -9,6 +10,7 @@
 #include <utility>
 
 #include <boost/asio/this_coro.hpp>
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
@@ -34,7 +36,21 @@ constexpr Milliseconds kStartLimit{30'000};
 constexpr Milliseconds kDrainLimit{1'000};
 /// From SIGKILL to the process being gone: its memory is torn down in between.
 constexpr Milliseconds kKillLimit{10'000};
+/// To write or read the state of the devices, less than a MiB.
+constexpr Milliseconds kStateLimit{30'000};
 constexpr std::size_t kErrorTail = 4096;
+
+json::object one(std::string_view name, const std::string& value) {
+  return {{name, value}};
+}
+
+/// Memory that lies in a file is left where it is.
+json::object migration_capabilities() {
+  json::array capabilities;
+  for (const char* name : {"x-ignore-shared", "events"})
+    capabilities.push_back(json::object{{"capability", name}, {"state", true}});
+  return {{"capabilities", std::move(capabilities)}};
+}
 
 /// The host's ends of what QEMU is given.
 struct HostEnds {
@@ -54,6 +70,8 @@ struct QemuMachine::State {
         errors(executor, std::move(ends.standard_error), kErrorTail),
         ports(std::move(ends.ports)),
         hotplug(executor, qmp, spec),
+        has_memory_file(spec.memory_file >= 0),
+        migrated(executor),
         ended(executor) {}
 
   void note(const QmpEvent& event);
@@ -72,6 +90,9 @@ struct QemuMachine::State {
   static Task<> kill_when_stuck(Self self);
   static Task<MachineStatistics> statistics(Self self);
   static Task<> change(Self self, Task<> step);
+  static Task<> let_run(Self self, bool is_frozen);
+  static Task<> wait_migrated(Self self);
+  static Task<> freeze(Self self, UniqueFd state_file);
   static Task<> add_forward(Self self, PortForward forward);
   static Task<> remove_forward(Self self, PortForward forward);
 
@@ -82,7 +103,10 @@ struct QemuMachine::State {
   std::array<UniqueFd, kPortCount> ports;
   Hotplug hotplug;
   std::weak_ptr<State> self;
+  const bool has_memory_file;
 
+  std::string migration;  ///< the last status of QMP's MIGRATION event
+  Event migrated;
   Event ended;
   std::optional<MachineEnd> end;
   std::string shutdown_reason;
@@ -94,6 +118,11 @@ void QemuMachine::State::note(const QmpEvent& event) {
   log::debug("QEMU: {}", event.name);
   hotplug.note(event);
   if (event.name == "GUEST_PANICKED") panic_reported = true;
+  if (event.name == "MIGRATION") {
+    const json::value* status = event.data.if_contains("status");
+    if (status != nullptr && status->is_string()) migration = std::string(status->get_string());
+    migrated.notify_all();
+  }
   if (event.name == "SHUTDOWN") {
     const json::value* reason = event.data.if_contains("reason");
     if (reason != nullptr && reason->is_string()) shutdown_reason = std::string(reason->get_string());
@@ -116,6 +145,7 @@ void QemuMachine::State::finish(const ExitStatus& exit) {
   if (end) return;
   end = judge_end({exit, shutdown_reason, panic_reported, ended_by_us, console.text(), errors.text()});
   ended.notify_all();
+  migrated.notify_all();
 }
 
 void QemuMachine::State::destroy() {
@@ -218,6 +248,38 @@ Task<> QemuMachine::State::remove_forward(Self self, PortForward forward) {
   throw Error(Code::not_found, "{} is not forwarded to the machine", describe(forward));
 }
 
+/// The state that a machine begins with does not make it run.
+Task<> QemuMachine::State::let_run(Self self, bool is_frozen) {
+  if (is_frozen) {
+    co_await self->qmp.execute("migrate-set-capabilities", migration_capabilities());
+    json::object stream = one("uri", fmt::format("fd:{}", kStateDescriptor));
+    co_await self->qmp.execute("migrate-incoming", std::move(stream));
+    co_await wait_migrated(self);
+  }
+  co_await self->qmp.execute("cont");
+}
+
+Task<> QemuMachine::State::wait_migrated(Self self) {
+  const auto deadline = std::chrono::steady_clock::now() + kStateLimit;
+  while (self->migration != "completed" && self->migration != "failed" && !self->end) {
+    if (!co_await self->migrated.wait_until(deadline))
+      throw Error(Code::timeout, "QEMU does not get done with the machine's state");
+  }
+  if (self->end) throw Error(Code::unavailable, "the machine has ended");
+  if (self->migration == "failed") throw Error(Code::internal, "QEMU cannot save the machine's state");
+}
+
+Task<> QemuMachine::State::freeze(Self self, UniqueFd state_file) {
+  if (!self->has_memory_file) throw Error(Code::wrong_state, "the machine's memory is not in a file");
+  co_await order(self, "stop");
+  co_await order(self, "migrate-set-capabilities", migration_capabilities());
+  json::object name = one("fdname", "state");
+  co_await self->qmp.execute_with(std::move(state_file), "getfd", std::move(name));
+  json::object file = one("uri", "fd:state");
+  co_await order(self, "migrate", std::move(file));
+  co_await wait_migrated(self);
+}
+
 namespace {
 
 /// A socket pair: QEMU's end is kept in `owned` until QEMU has it, the other is returned.
@@ -249,6 +311,14 @@ std::shared_ptr<QemuMachine::State> spawn(const asio::any_io_executor& executor,
   ends.standard_error = std::move(error_read);
   channels.kernel = open_for_qemu(spec.kernel, owned);
   channels.initramfs = open_for_qemu(spec.initramfs, owned);
+  if (spec.frozen) {
+    channels.memory = spec.frozen->memory;
+    channels.state = spec.frozen->state;
+  } else if (spec.memory_file >= 0) {
+    channels.memory = spec.memory_file;
+    if (spec.credentials)
+      check(::fchown(spec.memory_file, spec.credentials->uid, spec.credentials->gid), "give a file away");
+  }
   Process process = Process::spawn(make_process_spec(spec, program, channels, host_facts()));
   return std::make_shared<QemuMachine::State>(executor, std::move(process), std::move(ends), spec);
 }
@@ -261,10 +331,12 @@ Task<std::unique_ptr<Machine>> QemuMachine::start(MachineSpec spec, std::filesys
   std::unique_ptr<Machine> machine = std::make_unique<QemuMachine>(state);
   state->self = state;
   spawn_detached(executor, "supervise QEMU", State::supervise(state));
+  if (spec.frozen)
+    spawn_detached(executor, "files of QEMU", answer_opens(state->process.take_read_only_opens()));
 
   try {
     co_await state->qmp.negotiate(kStartLimit);
-    co_await state->qmp.execute("cont");
+    co_await State::let_run(state, spec.frozen.has_value());
     co_return std::move(machine);
   } catch (const Error& error) {
     if (error.code() != Code::unavailable) throw;
@@ -312,6 +384,10 @@ Task<> QemuMachine::resume() {
 
 Task<> QemuMachine::inject_nmi() {
   return State::simple_order(state_, "inject-nmi");
+}
+
+Task<> QemuMachine::freeze(int state_file) {
+  return State::freeze(state_, duplicate(state_file));
 }
 
 Task<MachineStatistics> QemuMachine::statistics() {

@@ -25,6 +25,7 @@ class QemuMachine final : public Machine {
   Task<> pause() override;
   Task<> resume() override;
   Task<> inject_nmi() override;
+  Task<> freeze(int state_file) override;
   Task<MachineStatistics> statistics() override;
   Task<> add_forward(const PortForward& forward) override;
   Task<> remove_forward(const PortForward& forward) override;

@@ -4,8 +4,10 @@
 
 #include "base/error.hpp"
 #include "base/files.hpp"
+#include "base/io.hpp"
 #include "base/process.hpp"
 #include "base/text.hpp"
+#include "hypervisor/qemu/arguments.hpp"
 #include "hypervisor/qemu/machine.hpp"
 
 namespace berth::hypervisor {
@@ -27,6 +29,13 @@ QemuHypervisor::QemuHypervisor(std::filesystem::path program) {
 
 Task<std::unique_ptr<Machine>> QemuHypervisor::start(MachineSpec spec) {
   return qemu::QemuMachine::start(std::move(spec), program_);
+}
+
+std::string QemuHypervisor::template_id(const MachineSpec& spec) const {
+  std::string text = read_file("/proc/sys/kernel/random/boot_id") + fingerprint(program_) +
+                     fingerprint(spec.kernel) + fingerprint(spec.initramfs);
+  for (const std::string& word : qemu::machine_words(spec)) text += word + "\n";
+  return fmt::format("{:016x}", fnv1a(text));
 }
 
 std::string QemuHypervisor::version() const {

@@ -16,6 +16,10 @@ class QemuHypervisor final : public Hypervisor {
 
   Task<std::unique_ptr<Machine>> start(MachineSpec spec) override;
 
+  /// Names what machines of this spec have in common with those that can go on from a frozen one of theirs:
+  /// this QEMU, the host's boot, kernel, initramfs and all devices, but nothing that is behind them.
+  std::string template_id(const MachineSpec& spec) const;
+
   /// "7.2.22". Throws when QEMU cannot be run.
   std::string version() const;
 

@@ -305,6 +305,7 @@ int main(int argc, char** argv) {
   mount_kernel_file_systems();
   std::setvbuf(stdout, nullptr, _IONBF, 0);
   load_modules("order");
+  load_modules("devices");
   const int control = open_port("control");
   write_text(control, "hello\n");
   for (int i = 1; i < argc; ++i) obey(control, argv[i]);

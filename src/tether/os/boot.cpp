@@ -25,6 +25,7 @@
 #include "base/io.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "tether/os/held_devices.hpp"
 #include "tether/os/mount.hpp"
 
 namespace berth::tether::os {
@@ -123,6 +124,15 @@ void write_back() {
   ::_exit(1);
 }
 
+/// What fails shows up as a missing disk or card, with a message for the user.
+void load_device_modules(Modules& modules) {
+  try {
+    modules.load(kDeviceModules);
+  } catch (const Error& error) {
+    log::error("{}", error.what());
+  }
+}
+
 void protect_this_process() {
   write_kernel_file("/proc/self/oom_score_adj", "-1000");
   // A process on its way into a container is not to be traced or looked into from there.
@@ -141,6 +151,8 @@ Modules boot() {
   set_limits();
   Modules modules(std::move(folder));
   modules.load_boot();
+  hold_devices();
+  load_device_modules(modules);
   if (::mkdir(std::string(kStateFolder).c_str(), 0700) != 0) throw errno_error(kStateFolder);
   // As Docker sets them for every container: no capability is needed for low ports and ping.
   write_setting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");

@@ -164,10 +164,13 @@ Task<std::string> Devices::labelled_disk(std::string label, Milliseconds limit) 
   co_return "/dev/" + co_await wait_for(search, fmt::format("disk labelled \"{}\"", label), limit);
 }
 
+std::optional<std::string> Devices::find_interface(std::string_view card) {
+  const std::string name(card);
+  return is_mac_address(name) ? find_entry("/sys/class/net", "address", name) : find_interface_at(name);
+}
+
 Task<std::string> Devices::interface(std::string card, Milliseconds limit) {
-  const auto search = [card] {
-    return is_mac_address(card) ? find_entry("/sys/class/net", "address", card) : find_interface_at(card);
-  };
+  const auto search = [card] { return find_interface(card); };
   co_return co_await wait_for(search, fmt::format("network card {}", card), limit);
 }
 

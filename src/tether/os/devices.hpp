@@ -32,6 +32,8 @@ class Devices {
   /// The name of the network interface of a card: by its MAC address ("52:54:00:12:34:56", any case) or its
   /// PCI address ("0000:00:05.0").
   Task<std::string> interface(std::string card, Milliseconds limit);
+  /// The same, if it is there.
+  static std::optional<std::string> find_interface(std::string_view card);
 
  private:
   using Search = std::function<std::optional<std::string>()>;

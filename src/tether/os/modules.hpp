@@ -23,6 +23,8 @@ class Modules {
   UniqueFd folder_;
 };
 
+/// What disks and network cards need.
+inline constexpr const char* kDeviceModules = "devices";
 /// What a firewall needs.
 inline constexpr const char* kFirewallModules = "firewall";
 /// What folders of the host need.

@@ -15,6 +15,7 @@
 #include "base/io.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "link/messages.hpp"
 #include "tether/firewall/nftables.hpp"
 
 namespace berth::tether::os {
@@ -39,13 +40,17 @@ std::uint32_t random_number() {
   return number;
 }
 
-dhcp::Mac mac_of(const std::string& name) {
-  const std::string text = read_file("/sys/class/net/" + name + "/address");
-  if (!is_mac_address(trim(text))) throw Error(Code::unsupported, "{} is no Ethernet card", name);
+dhcp::Mac parse_mac(std::string_view text) {
   dhcp::Mac mac{};
   for (std::size_t i = 0; i < mac.size(); ++i)
     std::from_chars(text.data() + i * 3, text.data() + i * 3 + 2, mac[i], 16);
   return mac;
+}
+
+dhcp::Mac mac_of(const std::string& name) {
+  const std::string text = read_file("/sys/class/net/" + name + "/address");
+  if (!is_mac_address(trim(text))) throw Error(Code::unsupported, "{} is no Ethernet card", name);
+  return parse_mac(text);
 }
 
 Lease lease_from(const dhcp::Reply& reply) {
@@ -206,9 +211,24 @@ const std::optional<Lease>& Network::lease_of(const std::string& endpoint) const
   return kNone;
 }
 
+/// See link::kUnnamedCard.
+void Network::name_card(const std::vector<CardPlan>& plans) {
+  const std::optional<std::string> unnamed = Devices::find_interface(link::kUnnamedCard);
+  if (!unnamed) return;
+  const auto plan = std::find_if(plans.begin(), plans.end(), [](const CardPlan& candidate) {
+    return is_mac_address(candidate.device) && !Devices::find_interface(candidate.device);
+  });
+  if (plan == plans.end()) return;
+  const dhcp::Mac mac = parse_mac(plan->device);
+  rtnetlink_.wait_registered();
+  rtnetlink_.set_hardware_address(interface_index(*unnamed),
+                                  {reinterpret_cast<const char*>(mac.data()), mac.size()});
+}
+
 Task<> Network::find_cards(std::vector<CardPlan>& plans, Milliseconds limit,
                            std::map<std::string, std::string>& names) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
+  name_card(plans);
   for (const CardPlan& plan : plans) {
     try {
       names[plan.device] = co_await devices_.interface(plan.device, left_until(deadline));

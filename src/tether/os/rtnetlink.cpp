@@ -67,6 +67,12 @@ void Rtnetlink::rename(unsigned interface, std::string_view name) {
   send(request, 0, "rename a network interface");
 }
 
+void Rtnetlink::set_hardware_address(unsigned interface, std::string_view bytes) {
+  NetlinkMessage request(RTM_NEWLINK, NLM_F_ACK, link_body(interface));
+  request.add(IFLA_ADDRESS, bytes);
+  send(request, 0, "set the address of a network card");
+}
+
 void Rtnetlink::set_mtu(unsigned interface, std::uint32_t mtu) {
   NetlinkMessage request(RTM_NEWLINK, NLM_F_ACK, link_body(interface));
   request.add_u32(IFLA_MTU, mtu);

@@ -31,6 +31,8 @@ class Rtnetlink {
   void set_down(unsigned interface);
   /// Of an interface that is down.
   void rename(unsigned interface, std::string_view name);
+  /// Of an interface that is down, or whose driver allows it while it is up.
+  void set_hardware_address(unsigned interface, std::string_view bytes);
   void set_mtu(unsigned interface, std::uint32_t mtu);
   void add_address(unsigned interface, const InterfaceAddress& address);
   void remove_address(unsigned interface, const InterfaceAddress& address);

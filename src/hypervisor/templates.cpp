@@ -1,0 +1,231 @@
+#include "hypervisor/templates.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "base/error.hpp"
+#include "base/io.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "describe/describe.hpp"
+#include "describe/json.hpp"
+
+namespace berth::hypervisor {
+
+constexpr auto describe(const TemplateInfo*) {
+  using namespace describe;
+  return fields(field<&TemplateInfo::id>("ID"), field<&TemplateInfo::boot_id>("BootID"),
+                field<&TemplateInfo::cpus>("CPUs"), field<&TemplateInfo::memory_bytes>("MemoryBytes"),
+                field<&TemplateInfo::accelerator>("Accelerator"), field<&TemplateInfo::kernel>("Kernel"),
+                field<&TemplateInfo::initramfs>("Initramfs"), field<&TemplateInfo::created>("Created"),
+                field<&TemplateInfo::memory_modified>("MemoryModified"),
+                field<&TemplateInfo::state_bytes>("StateBytes"),
+                field<&TemplateInfo::state_hash>("StateHash"));
+}
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kMemory = "memory";
+constexpr const char* kState = "state";
+constexpr const char* kInfo = "template.json";
+constexpr std::string_view kLockSuffix = ".lock";
+constexpr std::size_t kStateLimit = 64u << 20;
+/// Nobody writes to a template any more, whoever has it open.
+constexpr mode_t kSealed = 0400;
+
+std::string draft_prefix(const std::string& id) {
+  return fmt::format(".draft-{}-", id);
+}
+
+struct stat status_of(int fd) {
+  struct stat status {};
+  check(::fstat(fd, &status), "look at a template");
+  return status;
+}
+
+std::int64_t modified(const struct stat& status) {
+  return std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+}
+
+std::string state_hash(int fd) {
+  std::string bytes(static_cast<std::size_t>(status_of(fd).st_size), '\0');
+  if (bytes.size() > kStateLimit) throw Error(Code::corrupt, "a template's state has {} bytes", bytes.size());
+  const ssize_t n = ::pread(fd, bytes.data(), bytes.size(), 0);
+  if (n != static_cast<ssize_t>(bytes.size())) throw Error(Code::corrupt, "a template's state is cut short");
+  return fmt::format("{:016x}", fnv1a(bytes));
+}
+
+std::optional<TemplateInfo> read_info(const fs::path& folder) {
+  const std::optional<std::string> text = find_file(folder / kInfo);
+  if (!text) return std::nullopt;
+  TemplateInfo info;
+  try {
+    describe::from_json(*text, info);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+  return info.id == folder.filename().string() ? std::optional(std::move(info)) : std::nullopt;
+}
+
+/// Throws what is wrong with it.
+Template open_template(const fs::path& folder, const std::string& boot_id) {
+  const std::optional<TemplateInfo> info = read_info(folder);
+  if (!info) throw Error(Code::corrupt, "what is known of it cannot be read");
+  if (info->boot_id != boot_id) throw Error(Code::wrong_state, "it was made before the host's last boot");
+  Template opened{info->id, open_file(folder / kMemory, O_RDONLY | O_NOFOLLOW),
+                  open_file(folder / kState, O_RDONLY | O_NOFOLLOW)};
+  const struct stat memory = status_of(opened.memory.get());
+  if (static_cast<std::uint64_t>(memory.st_size) != info->memory_bytes ||
+      modified(memory) != info->memory_modified) {
+    throw Error(Code::corrupt, "its memory has changed");
+  }
+  if (static_cast<std::uint64_t>(status_of(opened.state.get()).st_size) != info->state_bytes ||
+      state_hash(opened.state.get()) != info->state_hash) {
+    throw Error(Code::corrupt, "its state has changed");
+  }
+  return opened;
+}
+
+std::uint64_t bytes_on_disk(const fs::path& folder) {
+  constexpr std::uint64_t kBlock = 512;  // stat(2)
+  std::uint64_t bytes = 0;
+  for (const char* name : {kMemory, kState}) {
+    struct stat status {};
+    if (::stat((folder / name).c_str(), &status) == 0)
+      bytes += static_cast<std::uint64_t>(status.st_blocks) * kBlock;
+  }
+  return bytes;
+}
+
+std::int64_t last_use(const fs::path& folder) {
+  struct stat status {};
+  return ::stat((folder / kInfo).c_str(), &status) == 0 ? status.st_mtim.tv_sec : 0;
+}
+
+}  // namespace
+
+TemplateStore::TemplateStore(fs::path folder, Limits limits)
+    : folder_(std::move(folder)),
+      limits_(limits),
+      boot_id_(trim(read_file("/proc/sys/kernel/random/boot_id"))) {}
+
+bool TemplateStore::contains(const std::string& id) const {
+  return ::access((place(id) / kInfo).c_str(), F_OK) == 0;
+}
+
+std::optional<Template> TemplateStore::find(const std::string& id) {
+  if (!contains(id)) return std::nullopt;
+  try {
+    Template opened = open_template(place(id), boot_id_);
+    ::utimensat(AT_FDCWD, (place(id) / kInfo).c_str(), nullptr, 0);
+    return opened;
+  } catch (const Error& error) {
+    log::warning("template {} is made anew: {}", id, error.what());
+    remove_tree(place(id));
+    return std::nullopt;
+  }
+}
+
+/// Of makers that were killed; the caller holds the lock.
+void TemplateStore::sweep_drafts(const std::string& id) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_)) {
+    if (entry.path().filename().string().starts_with(draft_prefix(id))) remove_tree(entry.path());
+  }
+}
+
+std::optional<TemplateStore::Draft> TemplateStore::begin(const std::string& id, std::uint64_t memory_bytes) {
+  make_directories(folder_, 0700);
+  std::optional<FileLock> lock = FileLock::try_acquire(folder_ / (id + std::string(kLockSuffix)));
+  if (!lock) return std::nullopt;
+  sweep_drafts(id);
+  TempDir folder(folder_, draft_prefix(id));
+  UniqueFd memory = open_file(folder.path() / kMemory, O_RDWR | O_CREAT | O_EXCL);
+  UniqueFd state = open_file(folder.path() / kState, O_RDWR | O_CREAT | O_EXCL);
+  check(::ftruncate(memory.get(), static_cast<off_t>(memory_bytes)), "make a template's memory");
+  return Draft(std::move(*lock), std::move(folder), std::move(memory), std::move(state));
+}
+
+void TemplateStore::keep(Draft draft, TemplateInfo info, const Clock& clock) {
+  for (const int fd : {draft.memory(), draft.state()}) {
+    check(::fchown(fd, ::geteuid(), ::getegid()), "take back a template's file");
+    check(::fchmod(fd, kSealed), "seal a template's file");
+  }
+  info.boot_id = boot_id_;
+  info.created = format_time(clock.now());
+  info.memory_bytes = static_cast<std::uint64_t>(status_of(draft.memory()).st_size);
+  info.memory_modified = modified(status_of(draft.memory()));
+  info.state_bytes = static_cast<std::uint64_t>(status_of(draft.state()).st_size);
+  info.state_hash = state_hash(draft.state());
+  write_file_atomically(draft.folder_.path() / kInfo, describe::to_json(info, {.indent = true}));
+  remove_tree(place(info.id));
+  fs::rename(draft.folder_.path(), place(info.id));
+  draft.folder_.release();
+  draft.lock_.remove_file();
+  keep_within_limits(info.id);
+}
+
+std::vector<TemplateStore::Entry> TemplateStore::list() const {
+  std::vector<Entry> entries;
+  std::error_code missing;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_, missing)) {
+    std::optional<TemplateInfo> info = read_info(entry.path());
+    if (!info) continue;
+    const bool usable = info->boot_id == boot_id_;
+    entries.push_back({std::move(*info), bytes_on_disk(entry.path()), last_use(entry.path()), usable});
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return a.last_used > b.last_used; });
+  return entries;
+}
+
+void TemplateStore::keep_within_limits(const std::string& newest) {
+  std::size_t count = 0;
+  std::uint64_t bytes = 0;
+  for (const Entry& entry : list()) {
+    ++count;
+    bytes += entry.bytes;
+    const bool fits = count <= limits_.count && bytes <= limits_.bytes && entry.usable;
+    if (!fits && entry.info.id != newest) remove_tree(place(entry.info.id));
+  }
+}
+
+std::string TemplateStore::remove(std::string_view id) {
+  std::string found;
+  for (const Entry& entry : list()) {
+    if (id.empty() || !entry.info.id.starts_with(id)) continue;
+    if (!found.empty())
+      throw Error(Code::invalid_argument, "several templates begin with \"{}\"", printable(id));
+    found = entry.info.id;
+  }
+  if (found.empty()) throw Error(Code::not_found, "there is no template \"{}\"", printable(id));
+  remove_tree(place(found));
+  return found;
+}
+
+std::vector<std::string> TemplateStore::prune(bool all) {
+  std::vector<std::string> removed;
+  std::error_code missing;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_, missing)) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(kLockSuffix)) {
+      if (std::optional<FileLock> lock = FileLock::try_acquire(entry.path())) {
+        sweep_drafts(name.substr(0, name.size() - kLockSuffix.size()));
+        lock->remove_file();
+      }
+      continue;
+    }
+    if (name.starts_with(".")) continue;
+    const std::optional<TemplateInfo> info = read_info(entry.path());
+    if (info && info->boot_id == boot_id_ && !all) continue;
+    remove_tree(entry.path());
+    removed.push_back(name);
+  }
+  return removed;
+}
+
+}  // namespace berth::hypervisor

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/files.hpp"
+#include "base/unique_fd.hpp"
+#include "hypervisor/hypervisor.hpp"
+
+namespace berth::hypervisor {
+
+/// What is known of a template.
+struct TemplateInfo {
+  std::string id;       ///< 16 hex digits, made of all that its clones have in common with it
+  std::string boot_id;  ///< of the host's boot that it was made in; later ones do not use it
+  unsigned cpus = 0;
+  std::uint64_t memory_bytes = 0;
+  std::string accelerator;
+  std::string kernel;                ///< path
+  std::string initramfs;             ///< path
+  std::string created;               ///< RFC 3339
+  std::int64_t memory_modified = 0;  ///< nanoseconds since 1970-01-01 UTC, of the memory file
+  std::uint64_t state_bytes = 0;
+  std::string state_hash;  ///< FNV-1a
+};
+
+/// A template's open files, for FrozenMachine.
+struct Template {
+  std::string id;
+  UniqueFd memory;
+  UniqueFd state;
+};
+
+/// Frozen machines below one folder, each in a folder of its own (docs/templates.md). Safe for many processes
+/// at once.
+class TemplateStore {
+ public:
+  struct Limits {
+    std::size_t count = 16;
+    std::uint64_t bytes = std::uint64_t{8} << 30;  ///< on disk
+  };
+
+  explicit TemplateStore(std::filesystem::path folder) : TemplateStore(std::move(folder), Limits{}) {}
+  TemplateStore(std::filesystem::path folder, Limits limits);
+
+  /// Nothing when there is none that can be used; one that is damaged or of another boot is removed.
+  std::optional<Template> find(const std::string& id);
+  /// Whether find() would look for one.
+  bool contains(const std::string& id) const;
+
+  /// A template in the making: its files are the caller's to fill. Goes away unless it is kept.
+  class Draft {
+   public:
+    int memory() const { return memory_.get(); }
+    int state() const { return state_.get(); }
+
+   private:
+    friend class TemplateStore;
+    Draft(FileLock lock, TempDir folder, UniqueFd memory, UniqueFd state)
+        : lock_(std::move(lock)),
+          folder_(std::move(folder)),
+          memory_(std::move(memory)),
+          state_(std::move(state)) {}
+    FileLock lock_;
+    TempDir folder_;
+    UniqueFd memory_;
+    UniqueFd state_;
+  };
+  /// Nothing while somebody else makes that template. `memory_bytes` is the size of its memory file.
+  std::optional<Draft> begin(const std::string& id, std::uint64_t memory_bytes);
+  /// Makes it the template `info.id`, in place of one that is there, and removes the least recently used ones
+  /// beyond the limits. What `info` says of the files is filled in here.
+  void keep(Draft draft, TemplateInfo info, const Clock& clock);
+
+  /// Those of this boot, and others that prune() removes; most recently used first.
+  struct Entry {
+    TemplateInfo info;
+    std::uint64_t bytes = 0;     ///< on disk
+    std::int64_t last_used = 0;  ///< seconds since 1970-01-01 UTC
+    bool usable = false;
+  };
+  std::vector<Entry> list() const;
+  /// By id or its beginning; machines that are clones of it go on. Throws not-found, and invalid-argument for
+  /// a beginning that fits several.
+  std::string remove(std::string_view id);
+  /// Removes those that cannot be used and what makers that were killed have left; all of them with `all`.
+  /// Returns the ids.
+  std::vector<std::string> prune(bool all);
+
+ private:
+  std::filesystem::path place(const std::string& id) const { return folder_ / id; }
+  void sweep_drafts(const std::string& id);
+  void keep_within_limits(const std::string& newest);
+
+  std::filesystem::path folder_;
+  Limits limits_;
+  std::string boot_id_;
+};
+
+}  // namespace berth::hypervisor
