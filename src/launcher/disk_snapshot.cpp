@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/log.hpp"
+#include "hypervisor/qcow2.hpp"
 #include "launcher/machine_plan.hpp"
 
 namespace berth::launcher {
@@ -12,10 +13,11 @@ namespace berth::launcher {
 DiskSnapshot::DiskSnapshot(const Paths& paths, std::string_view pod)
     : store_(paths.database(), paths.disks()),
       user_(disk::pod_user(pod)),
-      overlay_(store_.begin_overlay(user_)) {}
+      overlay_(store_.begin_overlay(user_)),
+      before_(store_.get(user_)) {}
 
 DiskSnapshot::~DiskSnapshot() {
-  if (step_ != Step::begun) return;
+  if (step_ != Step::begun && step_ != Step::unneeded) return;
   try {
     store_.abandon_overlay(user_);
   } catch (const Error& error) {
@@ -23,7 +25,18 @@ DiskSnapshot::~DiskSnapshot() {
   }
 }
 
+/// QEMU has written back all there was when the guest came to stand still.
+bool DiskSnapshot::has_written() const {
+  if (before_.below.empty()) return true;
+  const UniqueFd top = open_file(before_.top.file, O_RDONLY | O_NOFOLLOW);
+  return !hypervisor::is_untouched_overlay(top.get(), before_.top.bytes);
+}
+
 Task<> DiskSnapshot::take(hypervisor::Machine& machine) {
+  if (!has_written()) {
+    step_ = Step::unneeded;
+    co_return;
+  }
   const UniqueFd overlay = open_file(overlay_.file, O_RDWR | O_NOFOLLOW);
   step_ = Step::unknown;
   try {
@@ -38,6 +51,11 @@ Task<> DiskSnapshot::take(hypervisor::Machine& machine) {
 }
 
 disk::Layer DiskSnapshot::commit(const std::vector<std::string>& holders) {
+  if (step_ == Step::unneeded) {
+    layer_ = before_.below.front();
+    store_.hold(layer_.id, holders);
+    return layer_;
+  }
   if (step_ != Step::taken) throw Error(Code::wrong_state, "the snapshot was not taken");
   layer_ = store_.commit_overlay(user_, holders);
   step_ = Step::committed;
@@ -45,6 +63,7 @@ disk::Layer DiskSnapshot::commit(const std::vector<std::string>& holders) {
 }
 
 Task<> DiskSnapshot::seal(hypervisor::Machine& machine) {
+  if (step_ != Step::committed) co_return;
   try {
     const UniqueFd layer = open_file(layer_.file, O_RDONLY | O_NOFOLLOW);
     co_await machine.seal_disk(kScratchDisk, layer.get());

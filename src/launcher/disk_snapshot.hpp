@@ -23,8 +23,10 @@ class DiskSnapshot {
   DiskSnapshot(const DiskSnapshot&) = delete;
   DiskSnapshot& operator=(const DiskSnapshot&) = delete;
 
-  /// From now on the machine writes to the overlay. Throws as Machine::snapshot_disk; after a timeout nobody
-  /// knows whether it does, and there are no further snapshots until the machine has ended.
+  /// From now on the machine writes to the overlay; one that has written nothing since the last snapshot goes
+  /// on as it is, so that a container that is forked ever again has not ever more layers. Throws as
+  /// Machine::snapshot_disk; after a timeout nobody knows whether it does, and there are no further snapshots
+  /// until the machine has ended.
   Task<> take(hypervisor::Machine& machine);
   /// The layer, which `holders` (users as of disk::Store) have from now on. May be called again when it
   /// failed.
@@ -33,11 +35,14 @@ class DiskSnapshot {
   Task<> seal(hypervisor::Machine& machine);
 
  private:
-  enum class Step { begun, unknown, taken, committed };
+  enum class Step { begun, unknown, taken, unneeded, committed };
+
+  bool has_written() const;
 
   disk::Store store_;
   std::string user_;
   disk::Layer overlay_;
+  disk::Disk before_;
   disk::Layer layer_;
   Step step_ = Step::begun;
 };

@@ -100,6 +100,28 @@ TEST_F(DiskSnapshotTest, TheMachineGoesOnWithAnOverlay) {
   EXPECT_EQ(files(), 0u);
 }
 
+TEST_F(DiskSnapshotTest, ADiskThatIsNotWrittenToGetsNoMoreLayers) {
+  with_machine([this](hypervisor::Machine& machine) -> Task<> {
+    std::string first;
+    for (std::size_t i = 0; i <= hypervisor::kMostLayers; ++i) {
+      const std::string copy = disk::pod_user(std::to_string(i));
+      DiskSnapshot snapshot(paths, pod.id());
+      co_await snapshot.take(machine);
+      const disk::Layer layer = snapshot.commit({copy});
+      co_await snapshot.seal(machine);
+      if (first.empty()) first = layer.id;
+      EXPECT_EQ(layer.id, first);
+      EXPECT_EQ(store->get(copy).top.id, first);
+    }
+    EXPECT_EQ(store->get(user()).below.size(), 1u);
+    write("new.");
+    DiskSnapshot snapshot(paths, pod.id());
+    co_await snapshot.take(machine);
+    EXPECT_NE(snapshot.commit().id, first);
+  });
+  EXPECT_EQ(files(), 3u);
+}
+
 TEST_F(DiskSnapshotTest, OneThatIsNotTakenLeavesNothing) {
   with_machine([this](hypervisor::Machine&) -> Task<> {
     { const DiskSnapshot snapshot(paths, pod.id()); }
