@@ -356,9 +356,10 @@ void Store::settle(std::string_view user) {
   if (top.format == DiskFormat::qcow2 && !top.read_only && !fs::exists(top.file)) state_->write_overlay(top);
 }
 
-void Store::hold(std::string_view user, const std::string& layer) {
+void Store::hold(const std::string& layer, const std::vector<std::string>& users) {
   Transaction transaction(state_->database, Transaction::Kind::write);
-  state_->insert_use(user, state_->read_only_layer(layer));
+  const std::int64_t held = state_->read_only_layer(layer);
+  for (const std::string& user : users) state_->insert_use(user, held);
   transaction.commit();
 }
 

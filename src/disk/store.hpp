@@ -71,8 +71,8 @@ class Store {
   /// that was never written to goes, and any other is the user's.
   void settle(std::string_view user);
 
-  /// Gives a user who has none a read-only layer as it is. Throws not-found, already-exists.
-  void hold(std::string_view user, const std::string& layer);
+  /// Gives users who have none a read-only layer as it is. Throws not-found, already-exists.
+  void hold(const std::string& layer, const std::vector<std::string>& users);
   /// Gives each user an overlay of its own over a read-only layer; they have none, or hold that layer. Throws
   /// not-found, already-exists, capacity. What a failure leaves goes with release().
   void copy(const std::string& layer, const std::vector<std::string>& users);

@@ -139,12 +139,12 @@ TEST_F(DiskStore, AForkSharesWhatWasWritten) {
 TEST_F(DiskStore, OnlyWhatIsReadOnlyIsShared) {
   create("pod:a");
   const std::string own = store.get("pod:a").top.id;
-  expect_error(Code::not_found, "", [&] { store.hold("pod:b", own); });
+  expect_error(Code::not_found, "", [&] { store.hold(own, {"pod:b"}); });
   expect_error(Code::not_found, "", [&] { store.copy(own, {"pod:b"}); });
   const Layer shared = fork("pod:a");
-  store.hold("pod:b", shared.id);
+  store.hold(shared.id, {"pod:b"});
   EXPECT_TRUE(store.get("pod:b").top.read_only);
-  expect_error(Code::already_exists, "", [&] { store.hold("pod:b", shared.id); });
+  expect_error(Code::already_exists, "", [&] { store.hold(shared.id, {"pod:b"}); });
   // Who holds a layer may go on with an overlay of its own.
   store.copy(shared.id, {"pod:b"});
   EXPECT_FALSE(store.get("pod:b").top.read_only);
@@ -158,7 +158,7 @@ TEST_F(DiskStore, DeletingInAnyOrderFreesEveryByte) {
     const Layer first = fork("pod:a", {"pod:b"});
     fork("pod:b", {"pod:c"});
     fork("pod:a", {"pod:d"});
-    store.hold("snapshot:s", first.id);
+    store.hold(first.id, {"snapshot:s"});
     EXPECT_THAT(ids("pod:c"), SizeIs(3));
     for (const std::string& user : users) {
       store.release(user);

@@ -12,7 +12,8 @@ namespace berth::launcher {
 /// Those that were made for the container without a name. With `keep` they stay when it goes.
 enum class AnonymousVolumes { keep, remove };
 
-/// Removes everything a pod has: runtime folder, folder with logs, disk, record and, last, the lock's file. The caller holds the pod's lock; cut off anywhere, it can be called again.
+/// Removes everything a pod has: runtime folder, folder with logs, disk, record and, last, the lock's file.
+/// The caller holds the pod's lock; cut off anywhere, it can be called again.
 void remove_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock,
                 AnonymousVolumes volumes);
 

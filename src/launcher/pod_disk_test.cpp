@@ -55,7 +55,7 @@ TEST_F(PodDiskTest, OnlyTheTopLayerCanBeWritten) {
   // Who only holds what others have, too, does not write to it.
   record::Pod copy = pod;
   copy.executor.common.id = std::string(64, 'b');
-  store.hold(disk::pod_user(copy.id()), shared.id);
+  store.hold(shared.id, {disk::pod_user(copy.id())});
   expect_error(Code::wrong_state, "no disk of its own", [&] { open_disk(paths, copy); });
 }
 

@@ -14,6 +14,9 @@ namespace berth::hypervisor::qemu {
 namespace json = boost::json;
 namespace {
 
+/// QEMU writes back first what the host's cache has of the disk.
+constexpr Milliseconds kSnapshotLimit{60'000};
+
 std::int64_t integer(const json::object& object, std::string_view name) {
   const json::value* value = object.if_contains(name);
   if (value == nullptr || !value->is_int64()) throw Error(Code::corrupt, "QEMU did not say where a file is");
@@ -162,7 +165,7 @@ Task<> Hotplug::snapshot_disk(std::string serial, int overlay) {
 Task<> Hotplug::put_over(BlockImage overlay, std::string below) {
   co_await add_image(overlay);
   json::object arguments{{"node", below}, {"overlay", overlay.node}};
-  co_await execute("blockdev-snapshot", std::move(arguments));
+  co_await qmp_.execute("blockdev-snapshot", std::move(arguments), kSnapshotLimit);
 }
 
 Task<> Hotplug::seal_disk(std::string serial, int layer) {

@@ -229,6 +229,14 @@ TEST_F(QemuTest, ASealedLayerCannotBeWrittenAnyMore) {
     co_await machine->resume();
     co_await machine->seal_disk("scratch", top.get());
     EXPECT_FALSE(can_write(machine->pid(), disk.top));
+
+    // What a machine leaves as it is, and when it has all that was written.
+    co_await machine->pause();
+    EXPECT_TRUE(is_untouched_overlay(next.fd(), kLayeredBytes));
+    co_await machine->resume();
+    EXPECT_EQ(co_await ask(control, "write scratch 4096"), "written");
+    co_await machine->pause();
+    EXPECT_FALSE(is_untouched_overlay(next.fd(), kLayeredBytes));
   });
 }
 

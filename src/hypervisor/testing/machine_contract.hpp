@@ -210,6 +210,7 @@ inline Task<> write_layers(Machine& machine, Stream& control, LayeredDisk& disk)
   co_await machine.pause();
   co_await machine.snapshot_disk("scratch", disk.top.fd());
   const std::string middle_before = disk.middle.all();
+  EXPECT_TRUE(is_untouched_overlay(disk.top.fd(), kLayeredBytes));
   co_await machine.resume();
   const UniqueFd middle = disk.middle.layer();
   co_await machine.seal_disk("scratch", middle.get());
