@@ -37,6 +37,7 @@ constexpr Command kCommands[] = {
     {"pull", "Get an image", command::pull},
     {"images", "List images", command::images},
     {"rmi", "Remove images", command::rmi},
+    {"template", "Make, list and remove what machines are cloned from", command::templates},
     {"volume", "Make, list and remove volumes", command::volume},
     {"config", "Turn configurations into keys and values and back", command::config},
     {"doctor", "Check what this machine offers and what is missing", command::doctor},

@@ -60,6 +60,7 @@ int ssh_proxy(Context&, const Arguments&);
 int start(Context&, const Arguments&);
 int stats(Context&, const Arguments&);
 int stop(Context&, const Arguments&);
+int templates(Context&, const Arguments&);
 int unpause(Context&, const Arguments&);
 int update(Context&, const Arguments&);
 int version(Context&, const Arguments&);

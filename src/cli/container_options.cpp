@@ -31,16 +31,6 @@ std::vector<record::PortBinding> parse_ports(const std::vector<std::string>& tex
   return ports;
 }
 
-std::string choose_accelerator(const std::string& asked) {
-  std::string accelerator = asked;
-  if (accelerator.empty()) {
-    const char* preset = std::getenv("BERTH_ACCEL");
-    accelerator = preset != nullptr && *preset != '\0' ? preset : "auto";
-  }
-  if (accelerator == "auto" || accelerator == "kvm" || accelerator == "tcg") return accelerator;
-  throw Error(Code::invalid_argument, "accelerator '{}': use auto, kvm or tcg", printable(accelerator));
-}
-
 void require_one_of(std::string_view option, const std::string& value,
                     std::initializer_list<std::string_view> known) {
   for (const std::string_view word : known) {
@@ -139,6 +129,7 @@ void declare(ContainerOptions& options, Parser& parser) {
       .list("--ssh-key", "FILE", options.ssh_key_files, "Let the owner of this public key log in by SSH")
       .value("--accel", "auto|kvm|tcg", options.accelerator,
              "Hardware or software virtualization (also BERTH_ACCEL)")
+      .flag("--cold", options.cold, "Boot the machine, also where there is a template to start from")
       .value("--pull", "always|missing|never", options.pull, "When to pull the image (default missing)")
       .flag("-q,--quiet", options.quiet, "No progress while pulling")
       .value("--cidfile", "FILE", options.cidfile, "Write the container's id to a new file")
@@ -172,6 +163,16 @@ std::pair<std::string, std::string> parse_add_host(std::string_view text) {
     throw Error(Code::invalid_argument, "--add-host '{}': use NAME:ADDRESS with a numeric address",
                 printable(text));
   }
+}
+
+std::string choose_accelerator(const std::string& asked) {
+  std::string accelerator = asked;
+  if (accelerator.empty()) {
+    const char* preset = std::getenv("BERTH_ACCEL");
+    accelerator = preset != nullptr && *preset != '\0' ? preset : "auto";
+  }
+  if (accelerator == "auto" || accelerator == "kvm" || accelerator == "tcg") return accelerator;
+  throw Error(Code::invalid_argument, "accelerator '{}': use auto, kvm or tcg", printable(accelerator));
 }
 
 double parse_cpus(std::string_view text) {
@@ -240,6 +241,7 @@ engine::CreateOptions parse(const ContainerOptions& options) {
   result.network = options.network;
   parse_names(options, result);
   result.accelerator = choose_accelerator(options.accelerator);
+  result.cold = options.cold;
   require_one_of("--pull", options.pull, {"always", "missing", "never"});
   result.open_stdin = options.interactive;
   result.tty = options.tty;

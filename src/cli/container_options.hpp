@@ -37,6 +37,7 @@ struct ContainerOptions {
   std::vector<std::string> labels;
   std::vector<std::string> ssh_key_files;
   std::string accelerator;
+  bool cold = false;
   std::string pull = "missing";
   std::string cidfile;
   bool interactive = false;
@@ -58,6 +59,9 @@ engine::CreateOptions parse(const ContainerOptions& options);
 /// Makes the container, pulling its image when the options say so. `to_run`: it goes away if its process
 /// never runs.
 record::Pod create_container(Context& context, const ContainerOptions& options, bool to_run);
+
+/// What --accel, else BERTH_ACCEL says. Throws invalid-argument.
+std::string choose_accelerator(const std::string& asked);
 
 /// The number of --cpus. Throws invalid-argument.
 double parse_cpus(std::string_view text);

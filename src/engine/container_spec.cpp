@@ -283,6 +283,7 @@ record::Pod make_pod(const CreateOptions& options, const image::Image& image, Na
   host.cpus = options.cpus;
   host.memory_bytes = options.memory_bytes == 0 ? kDefaultMemory : options.memory_bytes;
   host.accelerator = options.accelerator;
+  host.boots = options.cold;
   host.network = options.network;
   host.mac = new_mac();
   host.ports = options.ports;

@@ -8,8 +8,6 @@
 
 namespace berth::engine {
 
-inline constexpr std::uint64_t kDefaultMemory = std::uint64_t{512} << 20;
-
 /// The record of a new container: the options over the image's configuration, with Docker's rules for both.
 /// Its volumes are entered by add_volume. Throws invalid-argument for what cannot be.
 record::Pod make_pod(const CreateOptions& options, const image::Image& image, Nanoseconds now);

@@ -15,6 +15,7 @@
 namespace berth::engine {
 
 inline constexpr std::uint64_t kLeastMemory = std::uint64_t{64} << 20;
+inline constexpr std::uint64_t kDefaultMemory = std::uint64_t{512} << 20;
 
 /// Docker's --restart.
 struct RestartPolicy {
@@ -53,6 +54,7 @@ struct CreateOptions {
   std::vector<std::string> dns_search;
   std::vector<std::string> dns_options;
   std::string accelerator = "auto";
+  bool cold = false;  ///< the machine boots
   bool open_stdin = false;
   bool tty = false;
   bool auto_remove = false;

@@ -20,6 +20,7 @@
 #include "engine/machine_parts.hpp"
 #include "engine/ports.hpp"
 #include "engine/scratch.hpp"
+#include "engine/templates.hpp"
 #include "hypervisor/qemu/qemu.hpp"
 #include "image/rootfs.hpp"
 #include "image/store.hpp"
@@ -199,6 +200,8 @@ launcher::Launcher::Settings Engine::launcher_settings(const record::Pod& pod) {
   settings.id = pod.id();
   settings.accelerator = choice.accelerator;
   settings.image = image::rootfs(*state_->images, state_->images->get(pod.host.image_id));
+  if (!pod.host.boots && template_policy() != TemplatePolicy::never)
+    settings.template_id = template_for(pod, settings);
   return settings;
 }
 
@@ -216,7 +219,15 @@ UniqueFd Engine::launch(record::Pod& pod) {
   check_ports_free(pod.host.ports);
   launcher::take_volumes(*state_->records, state_->paths, pod, kLockLimit);
   launcher::prepare_sources(pod.host.folders);
-  return launcher::start_launcher(settings, std::move(lock));
+  UniqueFd client = launcher::start_launcher(settings, std::move(lock));
+  const bool lacks_template = !settings.template_id.empty() && !templates().contains(settings.template_id);
+  if (lacks_template && template_policy() == TemplatePolicy::automatic)
+    make_template_later(state_->paths, pod);
+  return client;
+}
+
+hypervisor::TemplateStore Engine::templates() const {
+  return hypervisor::TemplateStore(state_->paths.templates());
 }
 
 /// The first connection of a launcher for copies; nothing when somebody else is at work on the container.

@@ -16,6 +16,7 @@
 #include "engine/create_options.hpp"
 #include "engine/files.hpp"
 #include "engine/paths.hpp"
+#include "hypervisor/templates.hpp"
 #include "launcher/cleanup.hpp"
 #include "launcher/interaction.hpp"
 #include "launcher/launcher.hpp"
@@ -98,6 +99,7 @@ class Engine {
   image::Store& images();
   record::Store& records();
   volume::Store& volumes();
+  hypervisor::TemplateStore templates() const;
 
   /// Makes the container; its image must be present (image::Store::get's not-found otherwise).
   record::Pod create(const CreateOptions& options);

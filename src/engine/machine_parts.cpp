@@ -25,20 +25,6 @@ hypervisor::GuestKernel guest_kernel() {
   return hypervisor::find_kernel(override_path != nullptr ? override_path : "");
 }
 
-/// Runs a coroutine to its end on a loop of its own.
-template <typename T>
-T run_to_end(std::function<Task<T>()> body) {
-  asio::io_context loop(1);
-  std::optional<T> result;
-  std::exception_ptr failure;
-  asio::co_spawn(
-      loop, [&]() -> Task<> { result = co_await body(); },
-      [&](std::exception_ptr thrown) { failure = thrown; });
-  loop.run();
-  if (failure) std::rethrow_exception(failure);
-  return std::move(*result);
-}
-
 template <typename T>
 T with_probe(const launcher::Paths& paths, std::function<Task<T>(hypervisor::KvmProbe&)> body) {
   hypervisor::QemuHypervisor qemu;
@@ -52,13 +38,23 @@ T with_probe(const launcher::Paths& paths, std::function<Task<T>(hypervisor::Kvm
   settings.initramfs = parts.initramfs;
   settings.qemu_version = qemu.version();
   settings.credentials = launcher::machine_credentials(nobody);
-  return run_to_end<T>([&]() -> Task<T> {
+  std::optional<T> result;
+  run_to_end([&]() -> Task<> {
     hypervisor::KvmProbe probe(qemu, clock, settings);
-    co_return co_await body(probe);
+    result = co_await body(probe);
   });
+  return std::move(*result);
 }
 
 }  // namespace
+
+void run_to_end(const std::function<Task<>()>& body) {
+  asio::io_context loop(1);
+  std::exception_ptr failure;
+  asio::co_spawn(loop, body(), [&](std::exception_ptr thrown) { failure = thrown; });
+  loop.run();
+  if (failure) std::rethrow_exception(failure);
+}
 
 launcher::Launcher::Settings machine_parts(const launcher::Paths& paths, const record::Pod& pod) {
   launcher::Launcher::Settings settings;

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
+#include "base/async.hpp"
 #include "hypervisor/probe.hpp"
 #include "launcher/launcher.hpp"
 #include "launcher/paths.hpp"
@@ -21,6 +23,9 @@ struct Acceleration {
 
 /// KVM or software emulation for this pod; the first call of a host's boot may boot a machine to know.
 Acceleration choose_accelerator(const launcher::Paths& paths, const record::Pod& pod);
+
+/// Runs a coroutine to its end on a loop of its own.
+void run_to_end(const std::function<Task<>()>& body);
 
 /// The answer of the KVM probe, from what is kept when there is one.
 hypervisor::KvmAnswer probe_kvm(const launcher::Paths& paths);

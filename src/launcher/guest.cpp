@@ -45,10 +45,7 @@ extraconfig::Pairs Guest::State::handle(link::Document document) {
     case link::DocumentKind::hello: {
       link::Hello said;
       extraconfig::decode(document.keys.changed, said);
-      if (said.version != link::kLinkVersion) {
-        throw Error(Code::unsupported, "the tether speaks version {} of the link, this launcher {}",
-                    said.version, link::kLinkVersion);
-      }
+      link::check_version(said);
       hello = std::move(said);
       changed.notify_all();
       return {};

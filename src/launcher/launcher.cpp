@@ -98,7 +98,7 @@ Task<> Launcher::start_machine() {
   volumes_ = take_volumes(records_, settings_.paths, pod_, Milliseconds(0));
   for (const VolumeDisk& volume : volumes_)
     spec.disks.push_back({volume.disk.file.get(), volume.disk.read_only, volume.serial});
-  co_await start_with_folders(std::move(spec));
+  co_await begin_machine(std::move(spec));
 
   Guest::Callbacks callbacks;
   callbacks.on_report = [this](const extraconfig::Difference& keys) { on_report(keys); };
@@ -138,7 +138,8 @@ Task<> Launcher::blame_guest(Error error) {
 Task<> Launcher::configure_guest() {
   bool blamed = false;
   try {
-    co_await guest_->wait_hello(settings_.boot_limit);
+    // A clone's tether has said it before it was frozen.
+    if (!is_clone_) co_await guest_->wait_hello(settings_.boot_limit);
   } catch (const Error& error) {
     if (exit_) co_return;  // the machine's own end says more
     if (error.code() != Code::timeout) {

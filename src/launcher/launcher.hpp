@@ -74,6 +74,7 @@ class Launcher {
     std::filesystem::path kernel;
     std::filesystem::path initramfs;
     std::filesystem::path image;  ///< the read-only root file system
+    std::string template_id;      ///< that the machine is a clone of where that can be; empty: it boots
     Milliseconds boot_limit{60'000};
     Milliseconds clock_period{30'000};  ///< between two looks at the guest's clock
     /// The machine is there for copies of a container that does not run: its session is not started, nothing
@@ -135,6 +136,8 @@ class Launcher {
   Task<> start_machine();
   Task<> configure_guest();
   Task<> watch_machine();
+  Task<> begin_machine(hypervisor::MachineSpec spec);
+  Task<bool> begin_clone(hypervisor::MachineSpec spec);
   Task<> start_with_folders(hypervisor::MachineSpec spec);
   Task<> watch_folders();
   Task<> blame_guest(Error error);
@@ -216,6 +219,7 @@ class Launcher {
 
   Event changed_;
   Phase phase_ = Phase::starting;
+  bool is_clone_ = false;
   bool started_ = false;
   bool recorded_ = false;
   bool first_client_pending_ = false;

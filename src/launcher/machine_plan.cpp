@@ -24,6 +24,14 @@ std::uint64_t host_memory() {
          static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
+std::optional<Credentials> machine_user(unsigned user) {
+  if (::geteuid() != 0) return std::nullopt;
+  Credentials credentials;
+  credentials.uid = user;
+  credentials.gid = user;
+  return credentials;
+}
+
 hypervisor::PortForward forward_of(const record::PortBinding& binding) {
   hypervisor::PortForward forward;
   forward.protocol = binding.protocol == record::Protocol::udp ? hypervisor::PortForward::Protocol::udp
@@ -37,11 +45,11 @@ hypervisor::PortForward forward_of(const record::PortBinding& binding) {
 }  // namespace
 
 std::optional<Credentials> machine_credentials(const record::Pod& pod) {
-  if (::geteuid() != 0) return std::nullopt;
-  Credentials credentials;
-  credentials.uid = kFirstMachineUser + static_cast<unsigned>(std::max(pod.host.user_slot, 0));
-  credentials.gid = credentials.uid;
-  return credentials;
+  return machine_user(kFirstMachineUser + static_cast<unsigned>(std::max(pod.host.user_slot, 0)));
+}
+
+std::optional<Credentials> template_credentials() {
+  return machine_user(kFirstMachineUser - 1);
 }
 
 unsigned whole_cpus(double cpus) {
@@ -97,8 +105,6 @@ hypervisor::MachineSpec files_machine_spec(const record::Pod& pod, hypervisor::A
   hypervisor::MachineSpec spec = machine_spec(pod, accelerator);
   if (!has_nfs(pod.executor)) spec.network_cards.clear();
   spec.forwards.clear();
-  spec.most_cpus = 0;
-  spec.most_memory_bytes = 0;
   return spec;
 }
 

@@ -30,6 +30,9 @@ bool has_nfs(const config::ExecutorConfig& config);
 /// What the machine of a pod runs as; nothing for an ordinary user, whose own rights it keeps.
 std::optional<Credentials> machine_credentials(const record::Pod& pod);
 
+/// What templates' machines run as, which no pod's does.
+std::optional<Credentials> template_credentials();
+
 /// CPUs of a machine in which so much processor time can be used.
 unsigned whole_cpus(double cpus);
 
@@ -40,7 +43,8 @@ hypervisor::MachineSpec machine_spec(const record::Pod& pod, hypervisor::Acceler
 config::ExecutorConfig guest_config(const record::Pod& pod, const GuestKeys& keys, Nanoseconds now);
 
 /// The same for a machine that is there for copies of files only: without network, unless an NFS server is
-/// reached by it; no session starts, and what would hide the container's own files (tmpfs) is not mounted.
+/// reached by it. In its guest no session starts, and what would hide the container's own files (tmpfs) is
+/// not mounted.
 hypervisor::MachineSpec files_machine_spec(const record::Pod& pod, hypervisor::Accelerator accelerator);
 void keep_files_only(config::ExecutorConfig& config);
 

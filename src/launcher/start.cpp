@@ -33,6 +33,7 @@ std::vector<std::string> launch_arguments(const Launcher::Settings& settings) {
           "--kernel=" + settings.kernel.string(),
           "--initramfs=" + settings.initramfs.string(),
           "--image=" + settings.image.string(),
+          "--template=" + settings.template_id,
           "--accelerator=" + hypervisor_name(settings.accelerator),
           std::string(kBootLimit) + std::to_string(settings.boot_limit.count()),
           settings.files_only ? std::string(kFilesOnly) : std::string(kWholeContainer),
@@ -43,11 +44,12 @@ LaunchArguments parse_launch_arguments(int argc, char** argv) {
   LaunchArguments arguments;
   Launcher::Settings& settings = arguments.settings;
   std::filesystem::path accelerator;
+  std::filesystem::path template_id;
   const TextOption options[] = {
       {"--data=", settings.paths.data},         {"--runtime=", settings.paths.runtime},
       {"--programs=", settings.paths.programs}, {"--kernel=", settings.kernel},
       {"--initramfs=", settings.initramfs},     {"--image=", settings.image},
-      {"--accelerator=", accelerator}};
+      {"--accelerator=", accelerator},          {"--template=", template_id}};
   for (int i = 1; i < argc; ++i) {
     const std::string_view word(argv[i]);
     bool known = false;
@@ -71,6 +73,7 @@ LaunchArguments parse_launch_arguments(int argc, char** argv) {
   if (settings.id.empty() || settings.paths.data.empty()) {
     throw Error(Code::invalid_argument, "berth-launcher is started by berth, not by hand");
   }
+  settings.template_id = template_id;
   settings.accelerator = accelerator == "kvm" ? hypervisor::Accelerator::kvm : hypervisor::Accelerator::tcg;
   return arguments;
 }

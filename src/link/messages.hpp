@@ -35,6 +35,9 @@ constexpr auto describe(const Hello*) {
                 field<&Hello::uptime_nanoseconds>("Uptime"), field<&Hello::began_nanoseconds>("Began"));
 }
 
+/// Throws unsupported for a tether that speaks another version of the link.
+void check_version(const Hello& hello);
+
 /// Verbs of an order.
 namespace verb {
 inline constexpr std::string_view start = "start";       ///< start a configured session

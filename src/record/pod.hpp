@@ -70,6 +70,7 @@ struct Host {
   double cpus = 1;
   std::uint64_t memory_bytes = 0;
   std::string accelerator = "auto";  ///< auto, kvm or tcg as asked
+  bool boots = false;                ///< its machine is not a clone of a template
   std::string network = "user";      ///< user or none
   std::string mac;
   std::vector<PortBinding> ports;
@@ -175,6 +176,7 @@ constexpr auto describe(const Host*) {
       field<&Host::cpus>("CPUs", "cpus", scope::hidden),
       field<&Host::memory_bytes>("MemoryBytes", "memorybytes", scope::hidden),
       field<&Host::accelerator>("Accelerator", "accelerator", scope::hidden),
+      field<&Host::boots>("Boots", "boots", scope::hidden),
       field<&Host::network>("Network", "network", scope::hidden),
       field<&Host::mac>("MAC", "mac", scope::hidden), field<&Host::ports>("Ports", "ports", scope::hidden),
       field<&Host::volumes>("Volumes", "volumes", scope::hidden),

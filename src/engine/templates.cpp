@@ -1,0 +1,98 @@
+#include "engine/templates.hpp"
+
+#include <stdlib.h>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/process.hpp"
+#include "base/text.hpp"
+#include "engine/machine_parts.hpp"
+#include "hypervisor/qemu/qemu.hpp"
+#include "launcher/machine_plan.hpp"
+#include "launcher/template_maker.hpp"
+
+namespace berth::engine {
+namespace {
+
+constexpr Milliseconds kBootLimit{120'000};
+
+hypervisor::MachineSpec template_machine(const record::Pod& pod,
+                                         const launcher::Launcher::Settings& settings) {
+  hypervisor::MachineSpec spec = launcher::machine_spec(pod, settings.accelerator);
+  spec.kernel = settings.kernel;
+  spec.initramfs = settings.initramfs;
+  return launcher::template_spec(std::move(spec));
+}
+
+}  // namespace
+
+TemplatePolicy template_policy() {
+  const char* text = ::getenv("BERTH_TEMPLATES");
+  const std::string_view policy = text != nullptr ? text : "";
+  if (policy.empty() || policy == "auto") return TemplatePolicy::automatic;
+  if (policy == "manual") return TemplatePolicy::manual;
+  if (policy == "never") return TemplatePolicy::never;
+  throw Error(Code::invalid_argument, "BERTH_TEMPLATES is \"{}\": one of auto, manual, never",
+              printable(policy));
+}
+
+std::string template_for(const record::Pod& pod, const launcher::Launcher::Settings& settings) {
+  if (!pod.host.folders.empty() || launcher::has_nfs(pod.executor)) return {};
+  return hypervisor::QemuHypervisor().template_id(template_machine(pod, settings));
+}
+
+std::string make_template(const launcher::Paths& paths, const record::Pod& pod, bool again) {
+  launcher::Launcher::Settings settings = machine_parts(paths, pod);
+  settings.accelerator = choose_accelerator(paths, pod).choice.accelerator;
+  const hypervisor::MachineSpec spec = template_machine(pod, settings);
+  hypervisor::QemuHypervisor qemu;
+  hypervisor::TemplateStore templates(paths.templates());
+  hypervisor::TemplateInfo info;
+  info.id = qemu.template_id(spec);
+  if (!again && templates.contains(info.id)) return info.id;
+  check_memory(pod.host.memory_bytes);
+  std::optional<hypervisor::TemplateStore::Draft> draft = templates.begin(info.id, spec.memory_bytes);
+  if (!draft) return {};
+  // Whoever held the lock until now may have made it.
+  if (!again && templates.contains(info.id)) return info.id;
+  run_to_end([&]() { return launcher::fill_template(qemu, spec, *draft, kBootLimit); });
+  info.cpus = spec.cpus;
+  info.accelerator = hypervisor::to_string(spec.accelerator);
+  info.kernel = spec.kernel;
+  info.initramfs = spec.initramfs;
+  templates.keep(std::move(*draft), info, SystemClock());
+  return info.id;
+}
+
+record::Pod template_pod(double cpus, std::uint64_t memory_bytes, const std::string& accelerator) {
+  record::Pod pod;
+  pod.executor.common.id = std::string(64, '0');
+  pod.host.cpus = cpus;
+  pod.host.memory_bytes = memory_bytes;
+  pod.host.accelerator = accelerator;
+  return pod;
+}
+
+void make_template_later(const launcher::Paths& paths, const record::Pod& pod) {
+  ProcessSpec spec;
+  spec.program = "/proc/self/exe";
+  spec.arguments = {"--root=" + paths.data.string(),
+                    "--runtime=" + paths.runtime.string(),
+                    "template",
+                    "create",
+                    "--background",
+                    fmt::format("--cpus={}", pod.host.cpus),
+                    fmt::format("--memory={}", pod.host.memory_bytes),
+                    "--accel=" + pod.host.accelerator};
+  spec.standard_error = -1;
+  spec.directory = "/";
+  spec.new_session = true;
+  try {
+    Process::spawn(spec).release();
+  } catch (const Error& error) {
+    log::debug("no template is made: {}", error.what());
+  }
+}
+
+}  // namespace berth::engine

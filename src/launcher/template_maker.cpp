@@ -1,0 +1,140 @@
+#include "launcher/template_maker.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <boost/asio/this_coro.hpp>
+
+#include "base/error.hpp"
+#include "base/io.hpp"
+#include "extraconfig/codec.hpp"
+#include "launcher/machine_plan.hpp"
+#include "link/control.hpp"
+#include "link/messages.hpp"
+
+namespace berth::launcher {
+namespace {
+
+constexpr Milliseconds kOrderLimit{10'000};
+constexpr Milliseconds kQuitLimit{10'000};
+/// What is behind a template's disks; nobody reads it.
+constexpr off_t kEmptyDisk = 1 << 20;
+
+std::vector<hypervisor::Disk> template_disks(int image, int scratch) {
+  return {{image, true, kImageDisk}, {scratch, false, kScratchDisk}};
+}
+
+/// The one card that a clone has a driver for when its configuration names it.
+hypervisor::NetworkCard unnamed_card(hypervisor::NetworkCard::Backend backend) {
+  return {backend, std::string(link::kUnnamedCard), -1};
+}
+
+UniqueFd make_empty_disk() {
+  UniqueFd file(check(::memfd_create("empty disk", MFD_CLOEXEC), "memfd_create"));
+  check(::ftruncate(file.get(), kEmptyDisk), "make an empty disk");
+  return file;
+}
+
+UniqueFd reopen_read_only(int fd) {
+  return open_file("/proc/self/fd/" + std::to_string(fd), O_RDONLY);
+}
+
+/// The host's end of a guest that has not been told anything.
+class IdleGuest {
+ public:
+  IdleGuest(const asio::any_io_executor& executor, UniqueFd port)
+      : control_(std::make_shared<link::ControlChannel>(executor, std::move(port))),
+        heard_(std::make_shared<Heard>(executor)) {
+    spawn_detached(executor, "a template's control port", serve(control_, heard_));
+  }
+  ~IdleGuest() { control_->close(); }
+  IdleGuest(const IdleGuest&) = delete;
+  IdleGuest& operator=(const IdleGuest&) = delete;
+
+  Task<> wait_hello(Milliseconds limit) {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    while (!heard_->hello && !heard_->failure) {
+      if (!co_await heard_->changed.wait_until(deadline)) break;
+    }
+    if (heard_->failure) throw *heard_->failure;
+    if (!heard_->hello)
+      throw Error(Code::timeout, "the template's machine did not come up within {} ms", limit.count());
+  }
+
+  /// All that was sent to the guest before has been taken when it answers.
+  Task<> wait_answer() {
+    link::Order order;
+    order.verb = link::verb::clock;
+    extraconfig::Difference keys;
+    keys.changed = extraconfig::encode(order);
+    co_await control_->send(link::DocumentKind::order, std::move(keys), kOrderLimit);
+  }
+
+ private:
+  struct Heard {
+    explicit Heard(const asio::any_io_executor& executor) : changed(executor) {}
+    bool hello = false;
+    std::optional<Error> failure;
+    Event changed;
+  };
+
+  static Task<> serve(std::shared_ptr<link::ControlChannel> control, std::shared_ptr<Heard> heard) {
+    try {
+      co_await control->serve([heard](link::Document document) -> Task<extraconfig::Pairs> {
+        link::Hello hello;
+        if (document.kind == link::DocumentKind::hello) {
+          extraconfig::decode(document.keys.changed, hello);
+          link::check_version(hello);
+          heard->hello = true;
+          heard->changed.notify_all();
+        }
+        co_return extraconfig::Pairs{};
+      });
+      heard->failure.emplace(Code::unavailable, "the template's machine ended before it was frozen");
+    } catch (const Error& error) {
+      heard->failure = error;
+    }
+    heard->changed.notify_all();
+  }
+
+  std::shared_ptr<link::ControlChannel> control_;
+  std::shared_ptr<Heard> heard_;
+};
+
+}  // namespace
+
+hypervisor::MachineSpec template_spec(hypervisor::MachineSpec machine) {
+  machine.name = "berth-template";
+  machine.forwards.clear();
+  machine.network_cards = {unnamed_card(hypervisor::NetworkCard::Backend::none)};
+  machine.disks = template_disks(-1, -1);
+  machine.credentials = template_credentials();
+  return machine;
+}
+
+hypervisor::MachineSpec clone_spec(hypervisor::MachineSpec machine) {
+  using Backend = hypervisor::NetworkCard::Backend;
+  const bool has_network = !machine.network_cards.empty();
+  machine.network_cards = {unnamed_card(has_network ? machine.network_cards[0].backend : Backend::none)};
+  machine.disks.resize(kTemplateDisks);
+  return machine;
+}
+
+Task<> fill_template(hypervisor::Hypervisor& hypervisor, hypervisor::MachineSpec spec,
+                     const hypervisor::TemplateStore::Draft& draft, Milliseconds boot_limit) {
+  const UniqueFd scratch = make_empty_disk();
+  const UniqueFd image = reopen_read_only(scratch.get());
+  spec.disks = template_disks(image.get(), scratch.get());
+  spec.memory_file = draft.memory();
+  const std::unique_ptr<hypervisor::Machine> machine = co_await hypervisor.start(std::move(spec));
+  {
+    IdleGuest guest(co_await asio::this_coro::executor, machine->take_port(hypervisor::Port::control));
+    co_await guest.wait_hello(boot_limit);
+    co_await guest.wait_answer();
+    co_await machine->freeze(draft.state());
+  }
+  co_await machine->quit(kQuitLimit);
+}
+
+}  // namespace berth::launcher

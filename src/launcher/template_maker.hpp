@@ -1,0 +1,24 @@
+#pragma once
+
+#include "base/async.hpp"
+#include "base/clock.hpp"
+#include "hypervisor/hypervisor.hpp"
+#include "hypervisor/templates.hpp"
+
+namespace berth::launcher {
+
+/// What a template is of: all that the machine has in common with its clones. Its disks are the first ones of
+/// any pod's machine, with nothing in them.
+hypervisor::MachineSpec template_spec(hypervisor::MachineSpec machine);
+
+/// The machine of a pod as a clone of its template; only the first disks are in it, others are for
+/// add_disk().
+hypervisor::MachineSpec clone_spec(hypervisor::MachineSpec machine);
+inline constexpr std::size_t kTemplateDisks = 2;
+
+/// Boots a machine of template_spec(), waits until its tether is up and idle, and freezes it in the draft.
+/// There is no secret in it and nothing that tells one clone from another.
+Task<> fill_template(hypervisor::Hypervisor& hypervisor, hypervisor::MachineSpec spec,
+                     const hypervisor::TemplateStore::Draft& draft, Milliseconds boot_limit);
+
+}  // namespace berth::launcher
