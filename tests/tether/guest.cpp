@@ -25,7 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::milliseconds kToolLimit{60'000};
-constexpr std::chrono::minutes kTestLimit{5};
 constexpr std::string_view kMac = "52:54:00:12:34:56";
 
 void write_file(const fs::path& path, std::string_view content, mode_t mode = 0644) {
@@ -317,7 +316,7 @@ std::string run_tool(const std::string& program, std::vector<std::string> argume
   return run_checked(spec, kToolLimit).output;
 }
 
-void run_on_loop(std::function<Task<>()> body) {
+void run_on_loop(std::function<Task<>()> body, std::chrono::seconds limit) {
   asio::io_context loop;
   bool done = false;
   std::exception_ptr failure;
@@ -326,7 +325,7 @@ void run_on_loop(std::function<Task<>()> body) {
     failure = thrown;
     loop.stop();
   });
-  loop.run_for(kTestLimit);
+  loop.run_for(limit);
   if (!done) ADD_FAILURE() << "the test did not end";
   try {
     if (failure) std::rethrow_exception(failure);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -128,8 +129,10 @@ class Guest {
 /// What the program writes to standard output; a failure throws.
 std::string run_tool(const std::string& program, std::vector<std::string> arguments);
 
-/// Runs `body` on a loop of its own; an exception that leaves it fails the test.
-void run_on_loop(std::function<Task<>()> body);
+inline constexpr std::chrono::seconds kTestLimit{300};
+
+/// Runs `body` on a loop of its own; an exception that leaves it fails the test, and so does the limit.
+void run_on_loop(std::function<Task<>()> body, std::chrono::seconds limit = kTestLimit);
 
 /// The command that runs a script.
 std::vector<std::string> shell(const std::string& script);

@@ -133,11 +133,12 @@ Task<> Hotplug::try_execute(std::string command, json::object arguments) {
   }
 }
 
-unsigned Hotplug::free_place() const {
+unsigned Hotplug::take_place() {
   std::set<unsigned> used;
   for (const auto& [id, plugged] : plugged_) used.insert(plugged.place);
-  for (unsigned place = 1; place <= kPlugPlaces; ++place) {
-    if (!used.contains(place)) return place;
+  for (unsigned tries = 0; tries < kPlugPlaces; ++tries) {
+    last_place_ = last_place_ % kPlugPlaces + 1;
+    if (!used.contains(last_place_)) return last_place_;
   }
   throw Error(Code::capacity, "a machine takes at most {} disks and network cards while it runs",
               kPlugPlaces);
@@ -164,7 +165,7 @@ Task<> Hotplug::add_network_card(NetworkCard card) {
     throw Error(Code::already_exists, "a machine has one card for user networking");
   Plugged plugged;
   plugged.key = mac;
-  plugged.place = free_place();
+  plugged.place = take_place();
   co_await plug_card(id, card, plugged);
   cards_.emplace(mac, id);
   plugged_.emplace(id, plugged);

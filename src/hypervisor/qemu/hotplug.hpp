@@ -93,7 +93,8 @@ class Hotplug {
   Task<> close_writable(std::vector<BlockImage> sealed);
   Task<> sweep();
   Task<> wait_deleted(std::string id, std::string what, Milliseconds limit);
-  unsigned free_place() const;
+  /// In turn: a guest that is told twice to let go of a device lets go of whatever has come to its place.
+  unsigned take_place();
   void forget(const std::string& id);
 
   struct Cpu {
@@ -124,6 +125,7 @@ class Hotplug {
   std::set<std::string> deleted_;  ///< names and paths of what the guest has let go of
   std::set<std::string> refused_;  ///< likewise, of what it said that it keeps
   unsigned next_number_ = 0;
+  unsigned last_place_ = 0;
   bool busy_ = false;
   Event changed_;
 };

@@ -65,7 +65,7 @@ Task<> Hotplug::add_disk(Disk disk) {
   const std::string id = fmt::format("plug{}", next_number_++);
   Plugged plugged;
   plugged.key = disk.serial;
-  plugged.place = free_place();
+  plugged.place = take_place();
   plugged.is_disk = true;
   files_[id] = {{}, bytes, disk.read_only, 0};
   std::exception_ptr failure;

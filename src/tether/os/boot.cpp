@@ -182,6 +182,10 @@ std::uint64_t processes_for_containers() {
   return most - std::min(most / 2, kReserved);
 }
 
+std::string state_path(std::string_view name) {
+  return fmt::format("{}/{}", kStateFolder, name);
+}
+
 void power_off() {
   leave(RB_POWER_OFF);
 }

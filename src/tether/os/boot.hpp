@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "base/unique_fd.hpp"
@@ -24,6 +25,8 @@ std::uint64_t processes_for_containers();
 inline constexpr std::string_view kCgroupHierarchy = "/sys/fs/cgroup";
 /// Where the tether keeps what it mounts and makes.
 inline constexpr std::string_view kStateFolder = "/run/berth";
+/// Of something in it.
+std::string state_path(std::string_view name);
 
 /// Kills nothing and unmounts nothing: sync(2) and off.
 [[noreturn]] void power_off();
