@@ -259,6 +259,17 @@ Process Process::spawn(const ProcessSpec& spec) {
   return process;
 }
 
+std::uint64_t process_start_ticks(pid_t pid) {
+  constexpr std::size_t kStartTimeAfterName = 19;  // field 22, counted from the one behind the name
+  const auto stat = find_file("/proc/" + std::to_string(pid) + "/stat");
+  if (!stat) return 0;
+  const std::size_t name_end = stat->rfind(')');
+  if (name_end == std::string::npos || name_end + 2 > stat->size()) return 0;
+  const std::vector<std::string> fields = split(std::string_view(*stat).substr(name_end + 2), ' ');
+  return fields.size() > kStartTimeAfterName ? std::strtoull(fields[kStartTimeAfterName].c_str(), nullptr, 10)
+                                             : 0;
+}
+
 UniqueFd Process::open_pidfd() const {
   return UniqueFd(check(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)), "pidfd_open"));
 }

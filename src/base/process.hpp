@@ -101,6 +101,9 @@ class Process {
   std::optional<ReadOnlyOpens> read_only_opens_;
 };
 
+/// What /proc says of a process: its start time in clock ticks since the boot, or 0 when there is none.
+std::uint64_t process_start_ticks(pid_t pid);
+
 struct RunResult {
   ExitStatus status;
   std::string output;        ///< standard output

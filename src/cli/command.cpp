@@ -6,6 +6,7 @@
 
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "base/trace.hpp"
 
 namespace berth::cli {
 namespace {
@@ -47,6 +48,7 @@ constexpr Command kCommands[] = {
 struct GlobalOptions {
   std::string root;
   std::string runtime;
+  std::string trace;
   bool debug = false;
   bool version = false;
   std::vector<std::string> command;
@@ -56,6 +58,8 @@ void declare(GlobalOptions& options, Parser& parser) {
   parser.value("--root", "DIR", options.root, "Where images and containers are kept (also BERTH_ROOT)")
       .value("--runtime", "DIR", options.runtime, "Where sockets are kept (also BERTH_RUNTIME)")
       .flag("-D,--debug", options.debug, "Say more on standard error")
+      .value("--trace", "FILE", options.trace,
+             "Append what took how long, a JSON object a line (also BERTH_TRACE)")
       .flag("-v,--version", options.version, "Show the version")
       .positionals(options.command, 0)
       .flags_end_at_positional()
@@ -70,9 +74,21 @@ engine::Paths paths_for(const GlobalOptions& options) {
   return paths;
 }
 
+int start_trace(const std::string& file) {
+  if (file.empty()) return 0;
+  try {
+    trace::write_to(std::filesystem::absolute(file));
+  } catch (const Error& error) {
+    print_error(error.what());
+    return 1;
+  }
+  return 0;
+}
+
 /// The one place where failures end.
 int run_command(const GlobalOptions& options, const Command& command) {
   std::optional<Context> context;
+  trace::since_start("start of berth");
   try {
     context.emplace(paths_for(options), command.failure_status);
     const int status = command.run(*context, {options.command.begin() + 1, options.command.end()});
@@ -98,6 +114,7 @@ int run_berth(const Arguments& arguments) {
                 "Runs every container in a virtual machine of its own.");
   declare(options, parser);
   if (const std::optional<int> status = parser.parse(arguments, 1)) return *status;
+  if (const int status = start_trace(options.trace); status != 0) return status;
   if (options.debug) log::set_level(log::Level::debug);
   if (options.version) options.command = {"version"};
   if (options.command.empty()) {

@@ -15,6 +15,7 @@
 #include "base/ids.hpp"
 #include "base/io.hpp"
 #include "base/text.hpp"
+#include "base/trace.hpp"
 #include "disk/store.hpp"
 #include "engine/container_spec.hpp"
 #include "engine/machine_parts.hpp"
@@ -140,6 +141,7 @@ record::Pod Engine::State::running(std::string_view name) {
 }
 
 Engine::Engine(Paths paths) : state_(std::make_unique<State>(std::move(paths))) {
+  const trace::Span span("stores");
   const Paths& p = state_->paths;
   make_private_directory(p.data);
   for (const char* folder : {"pods", "locks"}) make_directories(p.data / folder, 0700);
@@ -168,12 +170,15 @@ record::Store& Engine::records() {
 }
 
 record::Pod Engine::create(const CreateOptions& options) {
+  trace::Span span("image");
   const image::Image image = state_->images->get(options.image);
   record::Pod pod = make_pod(options, image, state_->clock.now());
   check_sources(pod.host.folders);
   choose_free_ports(pod.host.ports);
   image::rootfs(*state_->images, image);
+  span.done();
 
+  const trace::Span record_span("record and disk");
   FileLock lock = state_->lock(pod);
   try {
     state_->records->create(pod);
@@ -191,10 +196,13 @@ record::Pod Engine::create(const CreateOptions& options) {
 }
 
 launcher::Launcher::Settings Engine::launcher_settings(const record::Pod& pod) {
+  trace::Span span("accelerator");
   const hypervisor::QemuHypervisor qemu_is_there;
   const auto [choice, was_known] = choose_accelerator(state_->paths, pod);
   const bool is_news = !was_known || explain_accelerator;
   if (is_news && !choice.note.empty() && on_notice) on_notice(choice.note);
+  span.done();
+  const trace::Span parts_span("machine's parts");
   launcher::Launcher::Settings settings = machine_parts(state_->paths, pod);
   settings.paths = state_->paths;
   settings.id = pod.id();
@@ -207,6 +215,7 @@ launcher::Launcher::Settings Engine::launcher_settings(const record::Pod& pod) {
 
 UniqueFd Engine::launch(record::Pod& pod) {
   const launcher::Launcher::Settings settings = launcher_settings(pod);
+  const trace::Span span("launch");
   FileLock lock = state_->lock(pod);
   const std::optional<record::Pod> now = state_->records->find(pod.id());
   if (!now) throw Error(Code::not_found, "no such container: {}", pod.name());

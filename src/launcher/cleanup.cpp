@@ -46,17 +46,6 @@ void end_left_machine(const record::Pod& pod) {
   end_machine(pod.host.machine);
 }
 
-std::uint64_t process_start_ticks(std::int32_t pid) {
-  constexpr std::size_t kStartTimeAfterName = 19;  // field 22, counted from the one behind the name
-  const auto stat = find_file("/proc/" + std::to_string(pid) + "/stat");
-  if (!stat) return 0;
-  const std::size_t name_end = stat->rfind(')');
-  if (name_end == std::string::npos || name_end + 2 > stat->size()) return 0;
-  const std::vector<std::string> fields = split(std::string_view(*stat).substr(name_end + 2), ' ');
-  return fields.size() > kStartTimeAfterName ? std::strtoull(fields[kStartTimeAfterName].c_str(), nullptr, 10)
-                                             : 0;
-}
-
 void remove_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock,
                 AnonymousVolumes volumes) {
   const std::optional<record::Pod> pod = records.find(id);

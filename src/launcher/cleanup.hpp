@@ -26,7 +26,4 @@ void end_left_machine(const record::Pod& pod);
 bool recover_pod(record::Store& records, const Paths& paths, std::string_view id, FileLock& lock,
                  const Clock& clock);
 
-/// What /proc says of a process: its start time in clock ticks, or 0 when there is no such process.
-std::uint64_t process_start_ticks(std::int32_t pid);
-
 }  // namespace berth::launcher

@@ -10,6 +10,7 @@
 #include "base/io.hpp"
 #include "base/log.hpp"
 #include "base/signals.hpp"
+#include "base/trace.hpp"
 #include "extraconfig/codec.hpp"
 #include "launcher/cleanup.hpp"
 #include "launcher/host_folders.hpp"
@@ -64,12 +65,18 @@ Task<> Launcher::run() {
     co_await start_machine();
     co_await configure_guest();
     if (settings_.files_only) co_await serve_files();
+    const trace::Span span("session");
     while (!exit_) co_await changed_.wait();
   } catch (const Error& error) {
     fail(error);
   }
+  trace::Span span("last output");
   co_await drain_output();
+  span.done();
+  trace::Span end_span("end of the machine");
   co_await end_machine();
+  end_span.done();
+  const trace::Span record_span("record of the end");
   if (folders_) co_await folders_->end(kQuitLimit);
   volumes_.clear();
   record_end();
@@ -79,6 +86,7 @@ Task<> Launcher::run() {
 }
 
 Task<> Launcher::start_machine() {
+  trace::Span span("disks and volumes");
   pod_ = records_.update(pod_.id(), [&](record::Pod& pod) {
     pod.host.launcher = identity_of(::getpid());
     pod.host.machine = {};
@@ -98,7 +106,11 @@ Task<> Launcher::start_machine() {
   volumes_ = take_volumes(records_, settings_.paths, pod_, Milliseconds(0));
   for (const VolumeDisk& volume : volumes_)
     spec.disks.push_back({volume.disk.file.get(), volume.disk.read_only, volume.serial});
+  span.done();
+  trace::Span machine_span("machine");
   co_await begin_machine(std::move(spec));
+  machine_span.done();
+  const trace::Span guest_span("keys and ports");
 
   Guest::Callbacks callbacks;
   callbacks.on_report = [this](const extraconfig::Difference& keys) { on_report(keys); };
@@ -136,6 +148,7 @@ Task<> Launcher::blame_guest(Error error) {
 }
 
 Task<> Launcher::configure_guest() {
+  trace::Span span("guest: hello and first client");
   bool blamed = false;
   try {
     // A clone's tether has said it before it was frozen.
@@ -164,6 +177,8 @@ Task<> Launcher::configure_guest() {
     keep_files_only(guest_config_);
   else
     write_login_files();
+  span.done();
+  const trace::Span config_span("guest: configuration");
   blamed = false;
   try {
     co_await send_config();

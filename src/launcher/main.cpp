@@ -7,6 +7,7 @@
 #include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "base/trace.hpp"
 #include "hypervisor/qemu/qemu.hpp"
 #include "launcher/folder_server.hpp"
 #include "launcher/http.hpp"
@@ -29,6 +30,7 @@ Task<> drive(Launcher& launcher, Server& server, asio::io_context& loop) {
 }
 
 int run_launcher(const LaunchArguments& arguments) {
+  trace::Span span("launcher: record and server");
   asio::io_context loop(1);
   const SystemClock clock;
   record::Store records(arguments.settings.paths.database());
@@ -42,6 +44,7 @@ int run_launcher(const LaunchArguments& arguments) {
   server.serve(UniqueFd(kClientDescriptor), true);
   spawn_detached(loop.get_executor(), "server", server.accept_clients());
   spawn_detached(loop.get_executor(), "launcher", drive(launcher, server, loop));
+  span.done();
   loop.run();
   return 0;
 }
@@ -55,6 +58,7 @@ int main(int argc, char** argv) {
     // A terminal's signals are for the client; an operator ends a pod with `berth stop`.
     for (const int number : {SIGINT, SIGHUP, SIGQUIT}) ::signal(number, SIG_IGN);
     const LaunchArguments arguments = parse_launch_arguments(argc, argv);
+    trace::since_start("start of berth-launcher");
     log::set_tag(short_id(arguments.settings.id));
     return run_launcher(arguments);
   } catch (const std::exception& error) {

@@ -1,5 +1,8 @@
 #include <unistd.h>
 
+#include <filesystem>
+
+#include "base/trace.hpp"
 #include "cli/command.hpp"
 #include "cli/container_options.hpp"
 #include "cli/detach_keys.hpp"
@@ -22,16 +25,18 @@ int run(Context& context, const Arguments& arguments) {
   bool detach = false;
   bool proxy_signals = true;
   std::string detach_keys(kDefaultDetachKeys);
+  std::string trace_file;
   Parser parser("berth run", "[OPTIONS] IMAGE [COMMAND] [ARG...]",
                 "Makes a container from an image and runs it.");
   parser.flag("-d,--detach", detach, "Run in the background and show the container's id");
   declare(options, parser);
-  parser
+  parser.value("--trace", "FILE", trace_file, "Append what took how long, a JSON object a line")
       .flag("--sig-proxy", proxy_signals, "Pass signals on to a container without a terminal (default true)")
       .value("--detach-keys", "KEYS", detach_keys, "Keys that leave a terminal's container running")
       .example("berth run --rm -it debian:12 bash")
       .example("berth run -d --name web -p 8080:80 nginx");
   if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
+  if (!trace_file.empty()) trace::write_to(std::filesystem::absolute(trace_file));
 
   SessionOptions session;
   session.with_input = options.interactive;

@@ -19,6 +19,7 @@
 #include "base/io.hpp"
 #include "base/log.hpp"
 #include "base/tail.hpp"
+#include "base/trace.hpp"
 #include "hypervisor/qemu/arguments.hpp"
 #include "hypervisor/qemu/host.hpp"
 #include "hypervisor/qemu/hotplug.hpp"
@@ -327,6 +328,7 @@ std::shared_ptr<QemuMachine::State> spawn(const asio::any_io_executor& executor,
 
 Task<std::unique_ptr<Machine>> QemuMachine::start(MachineSpec spec, std::filesystem::path program) {
   const auto executor = co_await asio::this_coro::executor;
+  trace::Span span("QEMU: spawn");
   const auto state = spawn(executor, spec, program);
   std::unique_ptr<Machine> machine = std::make_unique<QemuMachine>(state);
   state->self = state;
@@ -334,8 +336,12 @@ Task<std::unique_ptr<Machine>> QemuMachine::start(MachineSpec spec, std::filesys
   if (spec.frozen)
     spawn_detached(executor, "files of QEMU", answer_opens(state->process.take_read_only_opens()));
 
+  span.done();
   try {
+    trace::Span greeting("QEMU: greeting");
     co_await state->qmp.negotiate(kStartLimit);
+    greeting.done();
+    const trace::Span running("QEMU: state, until it runs");
     co_await State::let_run(state, spec.frozen.has_value());
     co_return std::move(machine);
   } catch (const Error& error) {
