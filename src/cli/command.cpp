@@ -25,6 +25,8 @@ constexpr Command kCommands[] = {
     {"kill", "Send a signal to containers", command::kill},
     {"pause", "Make containers stand still", command::pause},
     {"unpause", "Let paused containers go on", command::unpause},
+    {"fork", "Make copies of a running container", command::fork},
+    {"snapshot", "Keep running containers as they are, to go on from later", command::snapshot},
     {"wait", "Wait until containers end, then show their exit codes", command::wait},
     {"rm", "Remove containers", command::rm},
     {"inspect", "Show everything known about containers and images, as JSON", command::inspect},

@@ -297,4 +297,39 @@ record::Pod make_pod(const CreateOptions& options, const image::Image& image, Na
   return pod;
 }
 
+record::Pod make_copy(const record::Pod& original, const std::string& name, Nanoseconds now) {
+  record::Pod pod;
+  pod.executor = original.executor;
+  const std::string id = new_id();
+  pod.executor.common.id = id;
+  pod.executor.common.name = name.empty() ? random_name() : name;
+  pod.executor.hostname = short_id(id);
+  pod.executor.create_time = std::chrono::duration_cast<std::chrono::seconds>(now).count();
+  config::SessionConfig session = original.session();
+  session.common.id = id;
+  session.common.name = pod.executor.common.name;
+  pod.executor.sessions = {{id, std::move(session)}};
+  pod.executor.execs.clear();
+
+  pod.host = original.host;
+  record::Host& host = pod.host;
+  host.status = record::Status::created;
+  host.created = now.count();
+  host.started = 0;
+  host.finished = 0;
+  host.exit_code = 0;
+  host.error.clear();
+  host.oom_killed = false;
+  host.remove_unless_started = true;
+  host.copy_of = original.id();
+  host.mac = new_mac();
+  host.user_slot = -1;
+  host.launcher = {};
+  host.machine = {};
+  for (record::PortBinding& port : host.ports) port.host_port = 0;
+  if (pod.executor.networks.contains(kNetworkName))
+    pod.executor.networks[kNetworkName] = user_network(host.mac);
+  return pod;
+}
+
 }  // namespace berth::engine

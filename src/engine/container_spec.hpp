@@ -12,6 +12,10 @@ namespace berth::engine {
 /// Its volumes are entered by add_volume. Throws invalid-argument for what cannot be.
 record::Pod make_pod(const CreateOptions& options, const image::Image& image, Nanoseconds now);
 
+/// The record of a copy of a pod, by what a snapshot has of it: another id, name (empty: a random one), host
+/// name and addresses. It publishes its ports on others of the host.
+record::Pod make_copy(const record::Pod& original, const std::string& name, Nanoseconds now);
+
 /// Enters a volume that the container has been given.
 void add_volume(record::Pod& pod, const VolumeRequest& request, const volume::Volume& volume);
 

@@ -18,6 +18,7 @@
 #include "base/trace.hpp"
 #include "disk/store.hpp"
 #include "engine/container_spec.hpp"
+#include "engine/engine_state.hpp"
 #include "engine/machine_parts.hpp"
 #include "engine/ports.hpp"
 #include "engine/scratch.hpp"
@@ -37,7 +38,6 @@
 namespace berth::engine {
 namespace {
 
-constexpr std::chrono::milliseconds kLockLimit{10'000};
 constexpr std::chrono::seconds kDefaultGrace{10};
 /// What a launcher may take beyond the grace: kill, orderly power-off, record.
 constexpr std::chrono::seconds kStopSlack{60};
@@ -45,16 +45,6 @@ constexpr std::chrono::seconds kRequestLimit{30};
 constexpr std::chrono::seconds kStartLimit{300};
 constexpr std::chrono::seconds kPauseLimit{90};
 constexpr std::chrono::seconds kForever{0};
-
-bool is_active(record::Status status) {
-  return status != record::Status::created && status != record::Status::exited &&
-         status != record::Status::removing;
-}
-
-Error not_running(const record::Pod& pod) {
-  return Error(Code::wrong_state, "container {} is not running: start it with `berth start {}`", pod.name(),
-               pod.name());
-}
 
 /// What a later start may make may be missing; what is there must be something that can be mounted.
 void check_sources(const std::vector<record::HostFolder>& folders) {
@@ -70,28 +60,15 @@ Attachment attachment(launcher::UpgradedStream upgraded, bool tty) {
 
 }  // namespace
 
-struct Engine::State {
-  explicit State(Paths given) : paths(std::move(given)) {}
+bool is_active(record::Status status) {
+  return status != record::Status::created && status != record::Status::exited &&
+         status != record::Status::removing;
+}
 
-  Paths paths;
-  SystemClock clock;
-  std::unique_ptr<record::Store> records;
-  std::unique_ptr<image::Store> images;
-  std::unique_ptr<volume::Store> volumes;
-
-  volume::Store& volume_store();
-  FileLock lock(const record::Pod& pod) {
-    return FileLock::acquire(paths.pod_lock(pod.id()), kLockLimit, "container " + pod.name());
-  }
-  /// Completes or undoes what a killed process left of the pod; nothing when that removed it.
-  std::optional<record::Pod> settle(record::Pod pod);
-  record::Pod touch(std::string_view name);
-  record::Pod give_volumes(const record::Pod& pod, const std::vector<VolumeRequest>& requests);
-  /// Removes the locks of containers that a command was killed too early to record.
-  void sweep_locks(const std::vector<record::Pod>& recorded);
-  launcher::Client client(const record::Pod& pod) { return {paths, pod.id()}; }
-  record::Pod running(std::string_view name);
-};
+Error not_running(const record::Pod& pod) {
+  return Error(Code::wrong_state, "container {} is not running: start it with `berth start {}`", pod.name(),
+               pod.name());
+}
 
 /// Opened when it is needed: most commands have nothing to do with volumes.
 volume::Store& Engine::State::volume_store() {
@@ -197,7 +174,7 @@ record::Pod Engine::create(const CreateOptions& options) {
 
 launcher::Launcher::Settings Engine::launcher_settings(const record::Pod& pod) {
   trace::Span span("accelerator");
-  const hypervisor::QemuHypervisor qemu_is_there;
+  const hypervisor::QemuHypervisor qemu;
   const auto [choice, was_known] = choose_accelerator(state_->paths, pod);
   const bool is_news = !was_known || explain_accelerator;
   if (is_news && !choice.note.empty() && on_notice) on_notice(choice.note);
@@ -208,13 +185,19 @@ launcher::Launcher::Settings Engine::launcher_settings(const record::Pod& pod) {
   settings.id = pod.id();
   settings.accelerator = choice.accelerator;
   settings.image = image::rootfs(*state_->images, state_->images->get(pod.host.image_id));
+  settings.qemu = qemu.program_fingerprint();
+  if (!pod.host.snapshot.empty() && pod.host.started == 0) {
+    settings.snapshot = pod.host.snapshot;
+    return settings;
+  }
   if (!pod.host.boots && template_policy() != TemplatePolicy::never)
     settings.template_id = template_for(pod, settings);
   return settings;
 }
 
-UniqueFd Engine::launch(record::Pod& pod) {
-  const launcher::Launcher::Settings settings = launcher_settings(pod);
+UniqueFd Engine::launch(record::Pod& pod, std::uint32_t copy_number) {
+  launcher::Launcher::Settings settings = launcher_settings(pod);
+  settings.copy_number = copy_number;
   const trace::Span span("launch");
   FileLock lock = state_->lock(pod);
   const std::optional<record::Pod> now = state_->records->find(pod.id());

@@ -21,6 +21,7 @@
 #include "launcher/interaction.hpp"
 #include "launcher/launcher.hpp"
 #include "launcher/log_file.hpp"
+#include "launcher/snapshots.hpp"
 #include "link/messages.hpp"
 #include "record/store.hpp"
 
@@ -82,6 +83,12 @@ struct AttachOptions {
   std::int32_t rows = 0;
 };
 
+struct ForkOptions {
+  std::uint32_t count = 1;
+  std::string name;  ///< of the copy; of several the beginning, followed by "-1", "-2" ...; empty: random
+  bool for_guest = false;  ///< a process in the container waits for it
+};
+
 /// The verbs every front calls. Names are container names, ids or unique id prefixes. Each call first
 /// completes or undoes what a killed command or launcher left of the pod it meets.
 class Engine {
@@ -124,6 +131,14 @@ class Engine {
   void unpause(std::string_view name);
   /// Waits for the end, without a limit; at once when it is not running.
   launcher::Exit wait(std::string_view name);
+  /// Copies of a running container, which goes on: all of them, or none. Returns their ids.
+  std::vector<std::string> fork(std::string_view name, const ForkOptions& options);
+  /// A snapshot of a running container, which goes on. Throws already-exists.
+  void snapshot(std::string_view name, const std::string& snapshot_name);
+  /// A copy of a snapshot, whose first start goes on from it. Throws not-found, unsupported.
+  record::Pod create_from_snapshot(const std::string& snapshot_name, const std::string& name,
+                                   bool auto_remove);
+  launcher::SnapshotStore snapshots() const;
   /// Gives its machine other CPUs and memory: now when it runs, and at every start. Throws invalid-argument
   /// for more than a running machine can grow to.
   void update(std::string_view name, const launcher::UpdateRequest& request);
@@ -141,7 +156,11 @@ class Engine {
  private:
   struct State;
   launcher::Launcher::Settings launcher_settings(const record::Pod& pod);
-  UniqueFd launch(record::Pod& pod);
+  UniqueFd launch(record::Pod& pod, std::uint32_t copy_number = 0);
+  record::Pod prepare_copy(const launcher::Snapshot& snapshot, const std::string& name);
+  void give_disks(const launcher::Snapshot& snapshot, const std::vector<record::Pod>& copies);
+  void start_copies(std::vector<record::Pod>& copies, bool for_guest);
+  void discard(const std::vector<record::Pod>& copies);
   std::optional<UniqueFd> launch_for_files(const record::Pod& pod);
   template <typename Start>
   auto launch_or_remove(record::Pod& pod, Start start);

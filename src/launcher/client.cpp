@@ -160,6 +160,23 @@ UpgradedStream Client::open_bytes(const std::string& target) {
   return upgrade(connect(), target, "{}", kUpgradeToBytes);
 }
 
+class PendingRequest::Exchange : public launcher::Exchange {
+  using launcher::Exchange::Exchange;
+};
+
+PendingRequest::PendingRequest(UniqueFd connection, const std::string& target, std::chrono::seconds limit)
+    : exchange_(std::make_unique<Exchange>(std::move(connection), limit)) {
+  exchange_->send(target, "{}");
+}
+
+PendingRequest::PendingRequest(PendingRequest&&) noexcept = default;
+PendingRequest::~PendingRequest() = default;
+
+std::string PendingRequest::answer() {
+  exchange_->receive();
+  return exchange_->body();
+}
+
 UsageReport parse_usage(std::string_view body) {
   boost::system::error_code failure;
   const boost::json::value value = boost::json::parse(body, failure);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -44,6 +45,21 @@ class Client {
   UniqueFd connect();
   Paths paths_;
   std::string id_;
+};
+
+/// A request that has been sent; many launchers can be at work on theirs at the same time.
+class PendingRequest {
+ public:
+  /// On a connection that exists; `limit` is that of answer(). Throws unavailable.
+  PendingRequest(UniqueFd connection, const std::string& target, std::chrono::seconds limit);
+  PendingRequest(PendingRequest&&) noexcept;
+  ~PendingRequest();
+  /// Body of the answer; once. Throws as Client::request.
+  std::string answer();
+
+ private:
+  class Exchange;
+  std::unique_ptr<Exchange> exchange_;
 };
 
 UsageReport parse_usage(std::string_view body);

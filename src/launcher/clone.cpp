@@ -16,7 +16,18 @@ bool is_of_the_pod(Code code) {
 
 }  // namespace
 
+hypervisor::MachineSpec shape_of(hypervisor::MachineSpec spec) {
+  spec.disks.clear();
+  spec.shared_folders.clear();
+  spec.frozen.reset();
+  return spec;
+}
+
 Task<> Launcher::begin_machine(hypervisor::MachineSpec spec) {
+  if (!settings_.snapshot.empty()) {
+    co_await begin_copy(std::move(spec));
+    co_return;
+  }
   if (pod_.host.folders.empty() && !settings_.template_id.empty()) {
     is_clone_ = co_await begin_clone(spec);
     if (is_clone_) co_return;
@@ -25,6 +36,7 @@ Task<> Launcher::begin_machine(hypervisor::MachineSpec spec) {
     spec.most_cpus = 0;
     spec.most_memory_bytes = 0;
   }
+  machine_shape_ = shape_of(spec);
   co_await start_with_folders(std::move(spec));
 }
 
@@ -34,6 +46,7 @@ Task<bool> Launcher::begin_clone(hypervisor::MachineSpec spec) {
   const std::optional<hypervisor::Template> found = templates.find(settings_.template_id);
   if (!found) co_return false;
   hypervisor::MachineSpec clone = clone_spec(spec);
+  machine_shape_ = shape_of(clone);
   clone.frozen = {found->memory.get(), found->state.get()};
   std::optional<Error> failure;
   try {

@@ -63,7 +63,10 @@ Launcher::~Launcher() = default;
 Task<> Launcher::run() {
   try {
     co_await start_machine();
-    co_await configure_guest();
+    if (settings_.snapshot.empty())
+      co_await configure_guest();
+    else
+      co_await become_copy();
     if (settings_.files_only) co_await serve_files();
     const trace::Span span("session");
     while (!exit_) co_await changed_.wait();
@@ -165,10 +168,7 @@ Task<> Launcher::configure_guest() {
   // A broken port has somebody looking at it already.
   while (blamed && !exit_) co_await changed_.wait();
   if (exit_) co_return;
-  const auto deadline = std::chrono::steady_clock::now() + kFirstClientLimit;
-  while (first_client_pending_) {
-    if (!co_await changed_.wait_until(deadline)) break;
-  }
+  co_await wait_first_client();
   guest_config_ = guest_config(pod_, guest_->keys(), clock_.now());
   if (folders_) folders_->complete(guest_config_.mounts);
   guest_config_.sessions.at(pod_.id()).window_columns = first_attach_.columns;
@@ -187,6 +187,13 @@ Task<> Launcher::configure_guest() {
     blamed = true;
   }
   while (blamed && !exit_) co_await changed_.wait();
+}
+
+Task<> Launcher::wait_first_client() {
+  const auto deadline = std::chrono::steady_clock::now() + kFirstClientLimit;
+  while (first_client_pending_) {
+    if (!co_await changed_.wait_until(deadline)) break;
+  }
 }
 
 Task<> Launcher::send_config() {
@@ -222,19 +229,8 @@ void Launcher::on_report(const extraconfig::Difference& keys) {
   if (settings_.files_only) return;
 
   const config::SessionConfig& session = guest_config_.sessions.at(pod_.id());
-  if (!started_ && session.started == "true") {
-    started_ = true;
-    phase_ = Phase::running;
-    pod_ = records_.update(pod_.id(), [&](record::Pod& pod) {
-      pod.executor.sessions = told_sessions();
-      pod.executor.networks = guest_config_.networks;
-      pod.host.status = record::Status::running;
-      pod.host.started = clock_.now().count();
-      pod.host.finished = 0;
-    });
-    for (const auto& client : clients_) client->send(encode_frame(FrameKind::started, {}));
-    spawn_detached(executor_, "clock", [](Launcher* self) -> Task<> { co_await self->keep_clock(); }(this));
-  }
+  note_fork_request();
+  if (!started_ && session.started == "true") note_started();
   if (started_ && pod_.executor.networks != guest_config_.networks) {
     pod_ =
         records_.update(pod_.id(), [&](record::Pod& pod) { pod.executor.networks = guest_config_.networks; });
@@ -243,6 +239,21 @@ void Launcher::on_report(const extraconfig::Difference& keys) {
   const bool failed = !session.started.empty() && session.started != "true";
   const bool ended = session.detail.stop_time != 0 && !restarting_;
   if (failed || (started_ && ended)) end_session(exit_of(session));
+}
+
+void Launcher::note_started() {
+  started_ = true;
+  phase_ = Phase::running;
+  pod_ = records_.update(pod_.id(), [&](record::Pod& pod) {
+    pod.executor.sessions = told_sessions();
+    pod.executor.networks = guest_config_.networks;
+    pod.host.status = record::Status::running;
+    pod.host.started = clock_.now().count();
+    pod.host.finished = 0;
+  });
+  for (const auto& client : clients_) client->send(encode_frame(FrameKind::started, {}));
+  spawn_detached(executor_, "clock", [](Launcher* self) -> Task<> { co_await self->keep_clock(); }(this));
+  changed_.notify_all();
 }
 
 void Launcher::end_session(Exit exit) {
@@ -267,6 +278,11 @@ void Launcher::fail(const Error& error) {
 }
 
 void Launcher::on_output(link::OutputRecord&& record) {
+  if (record.kind == link::OutputKind::mark) {
+    mark_ = record.payload;
+    changed_.notify_all();
+    return;
+  }
   if (settings_.files_only) return;
   if (record.kind == link::OutputKind::open) {
     output_sessions_.erase(record.session);

@@ -19,12 +19,14 @@
 #include "launcher/interaction.hpp"
 #include "launcher/log_file.hpp"
 #include "launcher/paths.hpp"
+#include "launcher/snapshots.hpp"
 #include "launcher/subscriber.hpp"
 #include "link/archive.hpp"
 #include "record/store.hpp"
 
 namespace berth::launcher {
 
+class DiskSnapshot;
 class HostFolders;
 struct VolumeDisk;
 
@@ -73,8 +75,11 @@ class Launcher {
     hypervisor::Accelerator accelerator = hypervisor::Accelerator::tcg;
     std::filesystem::path kernel;
     std::filesystem::path initramfs;
-    std::filesystem::path image;  ///< the read-only root file system
-    std::string template_id;      ///< that the machine is a clone of where that can be; empty: it boots
+    std::filesystem::path image;    ///< the read-only root file system
+    std::string template_id;        ///< that the machine is a clone of where that can be; empty: it boots
+    std::string snapshot;           ///< that the pod goes on from; empty: it starts
+    std::uint32_t copy_number = 0;  ///< of those that a process in the snapshot asked for; 0: nobody did
+    std::string qemu;               ///< which program, see fingerprint()
     Milliseconds boot_limit{60'000};
     Milliseconds clock_period{30'000};  ///< between two looks at the guest's clock
     /// The machine is there for copies of a container that does not run: its session is not started, nothing
@@ -125,6 +130,10 @@ class Launcher {
   Task<> pause();
   /// The guest's clock is right before the container's processes go on. Throws wrong-state.
   Task<> unpause();
+  /// Makes a snapshot of the pod, which stands still for a moment, and goes on whatever happens. The caller
+  /// has reserved the name (SnapshotStore). Throws unsupported for a pod that cannot be copied, wrong-state,
+  /// busy.
+  Task<> snapshot(std::string name);
   Task<UsageReport> usage();
   /// Gives the machine more or fewer CPUs and memory, limits the container to them and records it; when it
   /// throws, nothing has changed.
@@ -135,6 +144,18 @@ class Launcher {
 
   Task<> start_machine();
   Task<> configure_guest();
+  Task<> wait_first_client();
+  void note_started();
+  void check_can_be_copied() const;
+  Task<> fill_snapshot(const SnapshotStore::Draft& draft, Snapshot& snapshot);
+  Task<> copy_instant(std::unique_ptr<hypervisor::MachineCopy> copy, DiskSnapshot& disk, Snapshot& snapshot);
+  Task<> prepare_copy();
+  void note_snapshot(Snapshot& snapshot) const;
+  Task<> begin_copy(hypervisor::MachineSpec spec);
+  Task<> become_copy();
+  void note_fork_request();
+  Task<> fork_for_guest(std::int64_t count);
+  Task<std::string> run_fork(std::int64_t count);
   Task<> watch_machine();
   Task<> begin_machine(hypervisor::MachineSpec spec);
   Task<bool> begin_clone(hypervisor::MachineSpec spec);
@@ -220,6 +241,11 @@ class Launcher {
   Event changed_;
   Phase phase_ = Phase::starting;
   bool is_clone_ = false;
+  hypervisor::MachineSpec machine_shape_;  ///< what copies of the machine have to be like; no descriptors
+  std::string mark_;                       ///< the last one on the output port
+  std::size_t snapshotting_ = 0;
+  std::int64_t fork_requests_seen_ = 0;
+  std::int64_t forks_made_ = 0;  ///< for processes of the guest
   bool started_ = false;
   bool recorded_ = false;
   bool first_client_pending_ = false;

@@ -96,6 +96,18 @@ config::ExecutorConfig guest_config(const record::Pod& pod, const GuestKeys& key
   return config;
 }
 
+config::ExecutorConfig copy_config(const record::Pod& pod, const config::ExecutorConfig& before,
+                                   const GuestKeys& keys, Nanoseconds now) {
+  config::ExecutorConfig config = guest_config(pod, keys, now);
+  config::SessionConfig session = before.sessions.at(before.common.id);
+  session.common = pod.session().common;
+  config.sessions = {{pod.id(), std::move(session)}};
+  config.execs = before.execs;
+  for (auto& [id, exec] : config.execs) exec.container = pod.id();
+  config.fork_request = before.fork_request;
+  return config;
+}
+
 bool has_nfs(const config::ExecutorConfig& config) {
   return std::any_of(config.mounts.begin(), config.mounts.end(),
                      [](const auto& mount) { return mount.second.source.scheme == kNfsScheme; });

@@ -42,6 +42,11 @@ hypervisor::MachineSpec machine_spec(const record::Pod& pod, hypervisor::Acceler
 /// The configuration a guest starts with: the record's, with what is made anew for each start.
 config::ExecutorConfig guest_config(const record::Pod& pod, const GuestKeys& keys, Nanoseconds now);
 
+/// The configuration of a copy: that of the pod it is a copy of, as another pod. `before` is what the guest
+/// has.
+config::ExecutorConfig copy_config(const record::Pod& pod, const config::ExecutorConfig& before,
+                                   const GuestKeys& keys, Nanoseconds now);
+
 /// The same for a machine that is there for copies of files only: without network, unless an NFS server is
 /// reached by it. In its guest no session starts, and what would hide the container's own files (tmpfs) is
 /// not mounted.

@@ -21,6 +21,7 @@ struct Paths {
   std::filesystem::path volumes() const { return data / "volumes"; }
   std::filesystem::path volume_image(std::string_view id) const;
   std::filesystem::path disks() const { return data / "disks"; }
+  std::filesystem::path snapshots() const { return data / "snapshots"; }
   std::filesystem::path templates() const { return data / "templates"; }
   std::filesystem::path cache() const { return data / "cache"; }  ///< initramfs, probe answers, empty disks
   std::filesystem::path pod(std::string_view id) const { return data / "pods" / id; }

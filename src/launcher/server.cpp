@@ -344,6 +344,8 @@ Task<Response> Server::State::respond(const Request& request) {
       co_await launcher.pause();
     } else if (path == "/v1/unpause") {
       co_await launcher.unpause();
+    } else if (path == "/v1/snapshot") {
+      co_await launcher.snapshot(std::string(query_text(target, "name").value_or("")));
     } else if (path == "/v1/stats") {
       const UsageReport report = co_await launcher.usage();
       body = json::serialize(stats_object(report));

@@ -12,6 +12,7 @@ namespace berth::launcher {
 namespace {
 
 constexpr std::string_view kBootLimit = "--boot-limit-ms=";
+constexpr std::string_view kCopyNumber = "--copy-number=";
 constexpr std::string_view kFilesOnly = "--files-only=yes";
 constexpr std::string_view kWholeContainer = "--files-only=no";
 
@@ -34,6 +35,9 @@ std::vector<std::string> launch_arguments(const Launcher::Settings& settings) {
           "--initramfs=" + settings.initramfs.string(),
           "--image=" + settings.image.string(),
           "--template=" + settings.template_id,
+          "--snapshot=" + settings.snapshot,
+          "--qemu=" + settings.qemu,
+          std::string(kCopyNumber) + std::to_string(settings.copy_number),
           "--accelerator=" + hypervisor_name(settings.accelerator),
           std::string(kBootLimit) + std::to_string(settings.boot_limit.count()),
           settings.files_only ? std::string(kFilesOnly) : std::string(kWholeContainer),
@@ -45,11 +49,18 @@ LaunchArguments parse_launch_arguments(int argc, char** argv) {
   Launcher::Settings& settings = arguments.settings;
   std::filesystem::path accelerator;
   std::filesystem::path template_id;
-  const TextOption options[] = {
-      {"--data=", settings.paths.data},         {"--runtime=", settings.paths.runtime},
-      {"--programs=", settings.paths.programs}, {"--kernel=", settings.kernel},
-      {"--initramfs=", settings.initramfs},     {"--image=", settings.image},
-      {"--accelerator=", accelerator},          {"--template=", template_id}};
+  std::filesystem::path snapshot;
+  std::filesystem::path qemu;
+  const TextOption options[] = {{"--data=", settings.paths.data},
+                                {"--runtime=", settings.paths.runtime},
+                                {"--programs=", settings.paths.programs},
+                                {"--kernel=", settings.kernel},
+                                {"--initramfs=", settings.initramfs},
+                                {"--image=", settings.image},
+                                {"--accelerator=", accelerator},
+                                {"--template=", template_id},
+                                {"--snapshot=", snapshot},
+                                {"--qemu=", qemu}};
   for (int i = 1; i < argc; ++i) {
     const std::string_view word(argv[i]);
     bool known = false;
@@ -63,6 +74,11 @@ LaunchArguments parse_launch_arguments(int argc, char** argv) {
           Milliseconds(parse_integer(word.substr(kBootLimit.size()), 1, 3'600'000, "the boot limit"));
       known = true;
     }
+    if (word.starts_with(kCopyNumber)) {
+      settings.copy_number = static_cast<std::uint32_t>(
+          parse_integer(word.substr(kCopyNumber.size()), 0, UINT16_MAX, "the number of the copy"));
+      known = true;
+    }
     if (word == kFilesOnly || word == kWholeContainer) {
       settings.files_only = word == kFilesOnly;
       known = true;
@@ -74,6 +90,8 @@ LaunchArguments parse_launch_arguments(int argc, char** argv) {
     throw Error(Code::invalid_argument, "berth-launcher is started by berth, not by hand");
   }
   settings.template_id = template_id;
+  settings.snapshot = snapshot;
+  settings.qemu = qemu;
   settings.accelerator = accelerator == "kvm" ? hypervisor::Accelerator::kvm : hypervisor::Accelerator::tcg;
   return arguments;
 }

@@ -30,16 +30,6 @@ hypervisor::NetworkCard unnamed_card(hypervisor::NetworkCard::Backend backend) {
   return {backend, std::string(link::kUnnamedCard), -1};
 }
 
-UniqueFd make_empty_disk() {
-  UniqueFd file(check(::memfd_create("empty disk", MFD_CLOEXEC), "memfd_create"));
-  check(::ftruncate(file.get(), kEmptyDisk), "make an empty disk");
-  return file;
-}
-
-UniqueFd reopen_read_only(int fd) {
-  return open_file("/proc/self/fd/" + std::to_string(fd), O_RDONLY);
-}
-
 /// The host's end of a guest that has not been told anything.
 class IdleGuest {
  public:
@@ -104,6 +94,15 @@ class IdleGuest {
 
 }  // namespace
 
+EmptyDisks::EmptyDisks() : scratch(check(::memfd_create("empty disk", MFD_CLOEXEC), "memfd_create")) {
+  check(::ftruncate(scratch.get(), kEmptyDisk), "make an empty disk");
+  image = open_file("/proc/self/fd/" + std::to_string(scratch.get()), O_RDONLY);
+}
+
+std::vector<hypervisor::Disk> EmptyDisks::disks() const {
+  return template_disks(image.get(), scratch.get());
+}
+
 hypervisor::MachineSpec template_spec(hypervisor::MachineSpec machine) {
   machine.name = "berth-template";
   machine.forwards.clear();
@@ -123,9 +122,8 @@ hypervisor::MachineSpec clone_spec(hypervisor::MachineSpec machine) {
 
 Task<> fill_template(hypervisor::Hypervisor& hypervisor, hypervisor::MachineSpec spec,
                      const hypervisor::TemplateStore::Draft& draft, Milliseconds boot_limit) {
-  const UniqueFd scratch = make_empty_disk();
-  const UniqueFd image = reopen_read_only(scratch.get());
-  spec.disks = template_disks(image.get(), scratch.get());
+  const EmptyDisks empty;
+  spec.disks = empty.disks();
   spec.memory_file = draft.memory();
   const std::unique_ptr<hypervisor::Machine> machine = co_await hypervisor.start(std::move(spec));
   {

@@ -2,6 +2,7 @@
 
 #include "base/async.hpp"
 #include "base/clock.hpp"
+#include "base/unique_fd.hpp"
 #include "hypervisor/hypervisor.hpp"
 #include "hypervisor/templates.hpp"
 
@@ -15,6 +16,18 @@ hypervisor::MachineSpec template_spec(hypervisor::MachineSpec machine);
 /// add_disk().
 hypervisor::MachineSpec clone_spec(hypervisor::MachineSpec machine);
 inline constexpr std::size_t kTemplateDisks = 2;
+
+/// The machine without what is behind its devices.
+hypervisor::MachineSpec shape_of(hypervisor::MachineSpec machine);
+
+/// What is behind the first disks of a machine in which nobody reads them.
+struct EmptyDisks {
+  EmptyDisks();
+  std::vector<hypervisor::Disk> disks() const;
+
+  UniqueFd scratch;
+  UniqueFd image;
+};
 
 /// Boots a machine of template_spec(), waits until its tether is up and idle, and freezes it in the draft.
 /// There is no secret in it and nothing that tells one clone from another.

@@ -71,6 +71,8 @@ struct Host {
   std::uint64_t memory_bytes = 0;
   std::string accelerator = "auto";  ///< auto, kvm or tcg as asked
   bool boots = false;                ///< its machine is not a clone of a template
+  std::string snapshot;              ///< its first start goes on from this one
+  std::string copy_of;               ///< id of the container that the snapshot is of
   std::string network = "user";      ///< user or none
   std::string mac;
   std::vector<PortBinding> ports;
@@ -177,6 +179,8 @@ constexpr auto describe(const Host*) {
       field<&Host::memory_bytes>("MemoryBytes", "memorybytes", scope::hidden),
       field<&Host::accelerator>("Accelerator", "accelerator", scope::hidden),
       field<&Host::boots>("Boots", "boots", scope::hidden),
+      field<&Host::snapshot>("Snapshot", "snapshot", scope::hidden),
+      field<&Host::copy_of>("CopyOf", "copyof", scope::hidden),
       field<&Host::network>("Network", "network", scope::hidden),
       field<&Host::mac>("MAC", "mac", scope::hidden), field<&Host::ports>("Ports", "ports", scope::hidden),
       field<&Host::volumes>("Volumes", "volumes", scope::hidden),

@@ -18,9 +18,51 @@ int start_detached(Context& context, const std::string& id) {
   return 0;
 }
 
+/// `berth run --from-snapshot NAME`: what else a container is made of is the snapshot's.
+int run_snapshot(Context& context, const Arguments& arguments) {
+  std::string snapshot;
+  std::string name;
+  bool detach = false;
+  bool auto_remove = false;
+  bool interactive = false;
+  bool proxy_signals = true;
+  std::string detach_keys(kDefaultDetachKeys);
+  std::vector<std::string> none;
+  Parser parser("berth run", "--from-snapshot NAME [OPTIONS]",
+                "Makes a container that goes on from a snapshot.");
+  parser.value("--from-snapshot", "NAME", snapshot, "The snapshot")
+      .flag("-d,--detach", detach, "Run in the background and show the container's id")
+      .flag("-i,--interactive", interactive, "Pass standard input on")
+      .value("--name", "NAME", name, "Name of the container")
+      .flag("--rm", auto_remove, "Remove the container when it has ended")
+      .flag("--sig-proxy", proxy_signals, "Pass signals on to a container without a terminal (default true)")
+      .value("--detach-keys", "KEYS", detach_keys, "Keys that leave a terminal's container running")
+      .positionals(none, 0, 0)
+      .example("berth run --from-snapshot ready");
+  if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
+  SessionOptions session;
+  session.with_input = interactive;
+  session.proxy_signals = proxy_signals;
+  session.detach_keys = parse_detach_keys(detach_keys);
+  const record::Pod pod = context.engine().create_from_snapshot(snapshot, name, auto_remove);
+  if (detach) return start_detached(context, pod.id());
+  session.pass_signal = signals_for(context, pod.id());
+  return exit_status(run_session(context.engine().start_attached(pod.id(), start_options(session)), session));
+}
+
+bool is_from_snapshot(const Arguments& arguments) {
+  constexpr std::string_view kOption = "--from-snapshot";
+  for (const std::string& word : arguments) {
+    if (word == kOption || word.starts_with(std::string(kOption) + "=")) return true;
+    if (!word.starts_with("-")) return false;
+  }
+  return false;
+}
+
 }  // namespace
 
 int run(Context& context, const Arguments& arguments) {
+  if (is_from_snapshot(arguments)) return run_snapshot(context, arguments);
   ContainerOptions options;
   bool detach = false;
   bool proxy_signals = true;

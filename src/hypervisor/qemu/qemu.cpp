@@ -38,6 +38,10 @@ std::string QemuHypervisor::template_id(const MachineSpec& spec) const {
   return fmt::format("{:016x}", fnv1a(text));
 }
 
+std::string QemuHypervisor::program_fingerprint() const {
+  return std::string(trim(fingerprint(program_)));
+}
+
 std::string QemuHypervisor::version() const {
   ProcessSpec spec;
   spec.program = program_;

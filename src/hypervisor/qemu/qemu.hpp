@@ -20,6 +20,9 @@ class QemuHypervisor final : public Hypervisor {
   /// this QEMU, the host's boot, kernel, initramfs and all devices, but nothing that is behind them.
   std::string template_id(const MachineSpec& spec) const;
 
+  /// Changes when the program does; one line.
+  std::string program_fingerprint() const;
+
   /// "7.2.22". Throws when QEMU cannot be run.
   std::string version() const;
 

@@ -1,0 +1,163 @@
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "base/trace.hpp"
+#include "disk/store.hpp"
+#include "engine/container_spec.hpp"
+#include "engine/engine.hpp"
+#include "engine/engine_state.hpp"
+#include "engine/machine_parts.hpp"
+#include "engine/ports.hpp"
+#include "hypervisor/qemu/qemu.hpp"
+#include "launcher/cleanup.hpp"
+
+/// Copies of running containers and snapshots of them (docs/fork.md).
+namespace berth::engine {
+namespace {
+
+constexpr std::chrono::seconds kSnapshotLimit{180};
+constexpr std::chrono::seconds kStartLimit{300};
+constexpr std::uint32_t kMostCopies = 1000;
+/// What a copy takes of the host's memory at least; the rest it shares with the others.
+constexpr std::uint64_t kLeastOfCopy = std::uint64_t{48} << 20;
+
+/// A passing snapshot: its name is reserved and it goes with this object.
+class PassingSnapshot {
+ public:
+  explicit PassingSnapshot(launcher::SnapshotStore store)
+      : store_(std::move(store)),
+        name_(launcher::SnapshotStore::passing_name()),
+        lock_(store_.reserve(name_)) {}
+  PassingSnapshot(const PassingSnapshot&) = delete;
+  PassingSnapshot& operator=(const PassingSnapshot&) = delete;
+  ~PassingSnapshot() {
+    try {
+      store_.remove(name_);
+      lock_.remove_file();
+    } catch (const std::exception& error) {
+      log::warning("snapshot {} is left for the next fork to remove: {}", name_, error.what());
+    }
+  }
+  const std::string& name() const { return name_; }
+
+ private:
+  launcher::SnapshotStore store_;
+  std::string name_;
+  FileLock lock_;
+};
+
+std::string snapshot_target(const std::string& name) {
+  return "/v1/snapshot?name=" + name;
+}
+
+std::string name_of_copy(const ForkOptions& options, std::uint32_t number) {
+  if (options.name.empty() || options.count == 1) return options.name;
+  return fmt::format("{}-{}", options.name, number);
+}
+
+void check_same_qemu(const launcher::Snapshot& snapshot) {
+  if (snapshot.qemu == hypervisor::QemuHypervisor().program_fingerprint()) return;
+  throw Error(Code::unsupported,
+              "the snapshot {} was made with another QEMU than the one that is installed now", snapshot.name);
+}
+
+}  // namespace
+
+launcher::SnapshotStore Engine::snapshots() const {
+  return launcher::SnapshotStore(state_->paths);
+}
+
+void Engine::snapshot(std::string_view name, const std::string& snapshot_name) {
+  launcher::SnapshotStore::check_name(snapshot_name);
+  const record::Pod pod = state_->running(name);
+  launcher::SnapshotStore store = snapshots();
+  store.sweep();
+  FileLock lock = store.reserve(snapshot_name);
+  state_->client(pod).request(snapshot_target(snapshot_name), kSnapshotLimit);
+  lock.remove_file();
+}
+
+std::vector<std::string> Engine::fork(std::string_view name, const ForkOptions& options) {
+  if (options.count < 1 || options.count > kMostCopies)
+    throw Error(Code::invalid_argument, "{} copies: at least 1 and at most {}", options.count, kMostCopies);
+  const record::Pod pod = state_->running(name);
+  check_memory(kLeastOfCopy * options.count);
+  launcher::SnapshotStore store = snapshots();
+  store.sweep();
+  const PassingSnapshot passing(store);
+  state_->client(pod).request(snapshot_target(passing.name()), kSnapshotLimit);
+  const launcher::Snapshot snapshot = store.get(passing.name());
+  std::vector<record::Pod> copies;
+  try {
+    const trace::Span span("fork: records");
+    for (std::uint32_t number = 1; number <= options.count; ++number)
+      copies.push_back(prepare_copy(snapshot, name_of_copy(options, number)));
+    give_disks(snapshot, copies);
+    start_copies(copies, options.for_guest);
+  } catch (const Error&) {
+    discard(copies);
+    throw;
+  }
+  std::vector<std::string> ids;
+  for (const record::Pod& copy : copies) ids.push_back(copy.id());
+  return ids;
+}
+
+record::Pod Engine::create_from_snapshot(const std::string& snapshot_name, const std::string& name,
+                                         bool auto_remove) {
+  launcher::SnapshotStore::check_name(snapshot_name);
+  launcher::Snapshot snapshot = snapshots().get(snapshot_name);
+  check_same_qemu(snapshot);
+  record::Pod original = record::decode(snapshot.record);
+  original.host.auto_remove = auto_remove;
+  snapshot.record = record::encode(original);
+  const record::Pod copy = prepare_copy(snapshot, name);
+  try {
+    give_disks(snapshot, {copy});
+  } catch (const Error&) {
+    discard({copy});
+    throw;
+  }
+  return copy;
+}
+
+/// A record without a disk, whose intention to be made is stored.
+record::Pod Engine::prepare_copy(const launcher::Snapshot& snapshot, const std::string& name) {
+  record::Pod copy = make_copy(record::decode(snapshot.record), name, state_->clock.now());
+  copy.host.snapshot = snapshot.name;
+  choose_free_ports(copy.host.ports);
+  const FileLock lock = state_->lock(copy);
+  state_->records->create(copy);
+  make_directories(state_->paths.pod(copy.id()), 0700);
+  return copy;
+}
+
+void Engine::give_disks(const launcher::Snapshot& snapshot, const std::vector<record::Pod>& copies) {
+  std::vector<std::string> users;
+  for (const record::Pod& copy : copies) users.push_back(disk::pod_user(copy.id()));
+  disk::Store(state_->paths.database(), state_->paths.disks()).copy(snapshot.layer, users);
+  for (const record::Pod& copy : copies) state_->records->set_intent(copy.id(), record::Intent::none);
+}
+
+/// All machines at once; returns when the processes of each go on.
+void Engine::start_copies(std::vector<record::Pod>& copies, bool for_guest) {
+  const trace::Span span("fork: start");
+  std::vector<launcher::PendingRequest> started;
+  std::uint32_t number = 0;
+  for (record::Pod& copy : copies)
+    started.emplace_back(launch(copy, for_guest ? ++number : 0), "/v1/started", kStartLimit);
+  for (launcher::PendingRequest& request : started) request.answer();
+}
+
+void Engine::discard(const std::vector<record::Pod>& copies) {
+  for (const record::Pod& copy : copies) {
+    try {
+      if (state_->records->find(copy.id())) remove(copy.id(), true, AnonymousVolumes::remove);
+    } catch (const Error& error) {
+      log::warning("removing a copy that is not needed: {}", error.what());
+    }
+  }
+}
+
+}  // namespace berth::engine

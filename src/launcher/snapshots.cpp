@@ -1,0 +1,214 @@
+#include "launcher/snapshots.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "base/ids.hpp"
+#include "base/io.hpp"
+#include "base/text.hpp"
+#include "describe/describe.hpp"
+#include "describe/json.hpp"
+#include "disk/store.hpp"
+#include "link/control.hpp"
+
+namespace berth::launcher {
+
+constexpr auto describe(const SnapshotInfo*) {
+  using namespace describe;
+  return fields(
+      field<&SnapshotInfo::name>("Name"), field<&SnapshotInfo::pod>("Pod"),
+      field<&SnapshotInfo::layer>("Layer"), field<&SnapshotInfo::created>("Created"),
+      field<&SnapshotInfo::interrupted>("Interrupted"), field<&SnapshotInfo::qemu>("QEMU"),
+      field<&SnapshotInfo::kernel>("Kernel"), field<&SnapshotInfo::initramfs>("Initramfs"),
+      field<&SnapshotInfo::accelerator>("Accelerator"), field<&SnapshotInfo::cpus>("CPUs"),
+      field<&SnapshotInfo::most_cpus>("MostCPUs"), field<&SnapshotInfo::memory_bytes>("MemoryBytes"),
+      field<&SnapshotInfo::most_memory_bytes>("MostMemoryBytes"), field<&SnapshotInfo::card>("Card"),
+      field<&SnapshotInfo::has_network>("HasNetwork"), field<&SnapshotInfo::output_number>("OutputNumber"),
+      field<&SnapshotInfo::runs_ended>("RunsEnded"), field<&SnapshotInfo::outputs_ended>("OutputsEnded"));
+}
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPassing = ".fork-";
+constexpr std::string_view kDraft = ".draft";
+constexpr std::string_view kLock = ".lock";
+constexpr const char* kMemory = "memory";
+constexpr const char* kState = "state";
+constexpr const char* kInfo = "snapshot.json";
+/// Values may be any bytes, which JSON cannot hold: documents as on the control port.
+constexpr const char* kGuest = "guest";
+constexpr const char* kRecord = "record";
+constexpr mode_t kSealed = 0400;
+constexpr std::size_t kLengthSize = sizeof(std::uint32_t);
+
+std::string encode_pairs(const extraconfig::Pairs& pairs) {
+  link::Document document;
+  document.kind = link::DocumentKind::config;
+  document.keys.changed = pairs;
+  return link::encode_document(document);
+}
+
+extraconfig::Pairs decode_pairs(const fs::path& file) {
+  const std::string bytes = read_file(file);
+  if (bytes.size() < kLengthSize) throw Error(Code::corrupt, "{} is cut short", file.string());
+  return link::decode_document(std::string_view(bytes).substr(kLengthSize)).keys.changed;
+}
+
+std::string without(std::string_view name, std::string_view suffix) {
+  return std::string(name.substr(0, name.size() - suffix.size()));
+}
+
+}  // namespace
+
+hypervisor::MachineSpec machine_spec(const Snapshot& snapshot) {
+  hypervisor::MachineSpec spec;
+  spec.cpus = snapshot.cpus;
+  spec.most_cpus = snapshot.most_cpus;
+  spec.memory_bytes = snapshot.memory_bytes;
+  spec.most_memory_bytes = snapshot.most_memory_bytes;
+  spec.accelerator =
+      snapshot.accelerator == "kvm" ? hypervisor::Accelerator::kvm : hypervisor::Accelerator::tcg;
+  spec.kernel = snapshot.kernel;
+  spec.initramfs = snapshot.initramfs;
+  using Backend = hypervisor::NetworkCard::Backend;
+  if (!snapshot.card.empty())
+    spec.network_cards = {{snapshot.has_network ? Backend::user : Backend::none, snapshot.card, -1}};
+  return spec;
+}
+
+void describe_machine(const hypervisor::MachineSpec& spec, Snapshot& snapshot) {
+  snapshot.cpus = spec.cpus;
+  snapshot.most_cpus = spec.most_cpus;
+  snapshot.memory_bytes = spec.memory_bytes;
+  snapshot.most_memory_bytes = spec.most_memory_bytes;
+  snapshot.accelerator = hypervisor::to_string(spec.accelerator);
+  snapshot.kernel = spec.kernel;
+  snapshot.initramfs = spec.initramfs;
+  snapshot.card = spec.network_cards.empty() ? std::string() : spec.network_cards[0].mac;
+  snapshot.has_network = hypervisor::has_user_network(spec);
+}
+
+std::string SnapshotStore::passing_name() {
+  return std::string(kPassing) + to_hex(random_bytes(8));
+}
+
+void SnapshotStore::check_name(std::string_view name) {
+  if (!is_valid_name(name) || name.ends_with(kDraft) || name.ends_with(kLock))
+    throw Error(Code::invalid_argument, "\"{}\" cannot be the name of a snapshot", printable(name));
+}
+
+FileLock SnapshotStore::reserve(const std::string& name) {
+  make_directories(folder(), 0700);
+  std::optional<FileLock> lock = FileLock::try_acquire(lock_place(name));
+  if (!lock) throw Error(Code::busy, "the snapshot {} is being made", name);
+  if (contains(name)) {
+    lock->remove_file();
+    throw Error(Code::already_exists, "there is a snapshot {} already", name);
+  }
+  return std::move(*lock);
+}
+
+SnapshotStore::Draft SnapshotStore::begin(const std::string& name, std::uint64_t memory_bytes) {
+  Draft draft;
+  draft.folder = draft_place(name);
+  remove_tree(draft.folder);
+  make_directories(draft.folder, 0700);
+  draft.memory = open_file(draft.folder / kMemory, O_RDWR | O_CREAT | O_EXCL);
+  draft.state = open_file(draft.folder / kState, O_RDWR | O_CREAT | O_EXCL);
+  check(::ftruncate(draft.memory.get(), static_cast<off_t>(memory_bytes)), "make a snapshot's memory");
+  return draft;
+}
+
+void SnapshotStore::keep(Draft draft, const Snapshot& snapshot) {
+  for (const int fd : {draft.memory.get(), draft.state.get()}) {
+    check(::fchown(fd, ::geteuid(), ::getegid()), "take back a snapshot's file");
+    check(::fchmod(fd, kSealed), "seal a snapshot's file");
+  }
+  write_file_atomically(draft.folder / kGuest, encode_pairs(snapshot.guest));
+  write_file_atomically(draft.folder / kRecord, encode_pairs(snapshot.record));
+  write_file_atomically(draft.folder / kInfo,
+                        describe::to_json(static_cast<const SnapshotInfo&>(snapshot), {.indent = true}));
+  // A snapshot outlives a power cut; one that passes does not have to.
+  if (!snapshot.name.starts_with(kPassing)) {
+    for (const int fd : {draft.memory.get(), draft.state.get()}) check(::fsync(fd), "write a snapshot");
+  }
+  fs::rename(draft.folder, place(snapshot.name));
+}
+
+void SnapshotStore::abandon(const std::string& name) {
+  disk::Store(paths_.database(), paths_.disks()).release(Snapshot::disk_user(name));
+  remove_tree(draft_place(name));
+}
+
+bool SnapshotStore::contains(std::string_view name) const {
+  return fs::exists(place(name) / kInfo);
+}
+
+Snapshot SnapshotStore::get(std::string_view name) const {
+  const std::optional<std::string> text = find_file(place(name) / kInfo);
+  if (!text) throw Error(Code::not_found, "there is no snapshot \"{}\"", printable(name));
+  Snapshot snapshot;
+  try {
+    describe::from_json(*text, static_cast<SnapshotInfo&>(snapshot));
+    snapshot.guest = decode_pairs(place(name) / kGuest);
+    snapshot.record = decode_pairs(place(name) / kRecord);
+  } catch (const Error& error) {
+    throw Error(Code::corrupt, "the snapshot {} cannot be read: {}", name, error.what());
+  }
+  return snapshot;
+}
+
+SnapshotStore::Files SnapshotStore::open(std::string_view name) const {
+  return {open_file(place(name) / kMemory, O_RDONLY | O_NOFOLLOW),
+          open_file(place(name) / kState, O_RDONLY | O_NOFOLLOW)};
+}
+
+std::vector<Snapshot> SnapshotStore::list() const {
+  std::vector<Snapshot> snapshots;
+  std::error_code missing;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder(), missing)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with(".") && !name.ends_with(kDraft) && contains(name)) snapshots.push_back(get(name));
+  }
+  std::sort(snapshots.begin(), snapshots.end(),
+            [](const Snapshot& a, const Snapshot& b) { return a.created > b.created; });
+  return snapshots;
+}
+
+std::uint64_t SnapshotStore::bytes(std::string_view name) const {
+  constexpr std::uint64_t kBlock = 512;  // stat(2)
+  std::uint64_t sum = 0;
+  for (const char* file : {kMemory, kState}) {
+    struct stat status {};
+    if (::stat((place(name) / file).c_str(), &status) == 0)
+      sum += static_cast<std::uint64_t>(status.st_blocks) * kBlock;
+  }
+  return sum;
+}
+
+void SnapshotStore::remove(const std::string& name) {
+  disk::Store(paths_.database(), paths_.disks()).release(Snapshot::disk_user(name));
+  remove_tree(place(name));
+}
+
+void SnapshotStore::sweep() {
+  std::error_code missing;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder(), missing)) {
+    const std::string file = entry.path().filename();
+    if (!file.ends_with(kLock)) continue;
+    const std::string name = without(file, kLock);
+    std::optional<FileLock> lock = FileLock::try_acquire(entry.path());
+    if (!lock) continue;
+    if (name.starts_with(kPassing)) remove(name);
+    if (!contains(name)) abandon(name);
+    lock->remove_file();
+  }
+}
+
+}  // namespace berth::launcher
