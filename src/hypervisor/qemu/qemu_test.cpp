@@ -18,6 +18,8 @@
 #include "hypervisor/initramfs.hpp"
 #include "hypervisor/kernel.hpp"
 #include "hypervisor/probe.hpp"
+#include "hypervisor/testing/clone_contract.hpp"
+#include "hypervisor/testing/copy_contract.hpp"
 #include "hypervisor/testing/machine_contract.hpp"
 #include "hypervisor/testing/testing.hpp"
 
@@ -28,7 +30,7 @@ using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 /// Real machines with the kernel of this host and the guest of testing/main.cpp.
-struct QemuFixture {
+struct QemuFixture final : MachineStarter {
   static const GuestKernel& kernel() {
     static const GuestKernel found = find_kernel();
     return found;
@@ -40,7 +42,7 @@ struct QemuFixture {
     static const std::filesystem::path path = cached_initramfs(spec, cache.path());
     return path;
   }
-  Task<std::unique_ptr<Machine>> start(MachineSpec spec) {
+  Task<std::unique_ptr<Machine>> start(MachineSpec spec) override {
     spec.name = "contract";
     spec.kernel = kernel().image;
     spec.initramfs = initramfs();
@@ -51,6 +53,8 @@ struct QemuFixture {
 };
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Qemu, MachineContract, QemuFixture);
+INSTANTIATE_TYPED_TEST_SUITE_P(Qemu, CloneContract, QemuFixture);
+INSTANTIATE_TYPED_TEST_SUITE_P(Qemu, CopyContract, QemuFixture);
 
 class QemuTest : public ::testing::Test {
  protected:
