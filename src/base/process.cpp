@@ -183,7 +183,7 @@ int prepare_child(ChildPlan& plan, pid_t parent) {
 [[noreturn]] void run_child(ChildPlan& plan, pid_t parent) {
   if (prepare_child(plan, parent) != 0) fail_child(plan, false);
   if (!plan.spec.opened_read_only.empty()) {
-    const int notifications = install_open_filter();
+    const int notifications = install_open_filter(plan.spec.opened_read_only);
     if (notifications < 0) fail_child(plan, true);
     if (send_report(plan.report, {}, notifications) != 0) fail_child(plan, false);
   }

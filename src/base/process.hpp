@@ -51,7 +51,8 @@ struct ProcessSpec {
   /// (descriptor of the caller, its number in the child). All others are closed in the child.
   std::vector<std::pair<int, int>> descriptors;
   /// Numbers in the child of `descriptors` that can only be read. When the child opens /proc/self/fd/NUMBER
-  /// with exactly O_RDWR, it gets another such descriptor from whoever has Process::take_read_only_opens().
+  /// with exactly O_RDWR, it gets such a descriptor, in this one's place, from whoever has
+  /// Process::take_read_only_opens(). fallocate(2) of them does nothing and succeeds.
   /// Needs no_new_privileges; not for `run`.
   std::vector<int> opened_read_only;
 

@@ -35,11 +35,12 @@ constexpr sock_filter if_equal(__u32 value, __u8 then, __u8 otherwise) {
   return BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, then, otherwise);
 }
 
-/// Flags are an int: the kernel, too, looks at the lower half of the argument only.
+/// Flags and descriptors are an int: the kernel, too, looks at the lower half of the argument only.
 constexpr std::array kOpenFilter{
     load(offsetof(seccomp_data, arch)),
-    if_equal(AUDIT_ARCH_X86_64, 0, 7),
+    if_equal(AUDIT_ARCH_X86_64, 0, 8),
     load(offsetof(seccomp_data, nr)),
+    if_equal(SYS_fallocate, 8, 0),
     if_equal(SYS_openat, 3, 0),
     if_equal(SYS_open, 0, 4),
     load(offsetof(seccomp_data, args[1])),
@@ -48,6 +49,24 @@ constexpr std::array kOpenFilter{
     if_equal(O_RDWR, 1, 0),
     sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+    load(offsetof(seccomp_data, args[0])),  // of fallocate
+};
+
+/// A filter for these descriptors.
+struct OpenFilter {
+  explicit OpenFilter(const std::vector<int>& numbers) {
+    std::copy(kOpenFilter.begin(), kOpenFilter.end(), program.begin());
+    size = kOpenFilter.size();
+    for (std::size_t i = 0; i < numbers.size() && i < kMostReadOnlyOpens; ++i) {
+      const auto to_end = static_cast<__u8>(numbers.size() - i);
+      program[size++] = if_equal(static_cast<__u32>(numbers[i]), to_end, 0);
+    }
+    program[size++] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    program[size++] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO);
+  }
+
+  std::array<sock_filter, kOpenFilter.size() + kMostReadOnlyOpens + 2> program;
+  unsigned short size = 0;
 };
 #endif
 
@@ -59,14 +78,17 @@ int ioctl_again(int fd, unsigned long request, void* argument) {
   return result;
 }
 
-/// Puts `fd` into the process that waits for this answer. A negative errno, or its number there. Not in one
-/// step with the answer (SECCOMP_ADDFD_FLAG_SEND): a signal to us could then make the open return 0.
-int add_descriptor(int notifications, __u64 id, int fd) {
+/// Makes `fd` the descriptor `number` of the process that waits for this answer; negative errno, or the
+/// number. Not in one step with the answer (SECCOMP_ADDFD_FLAG_SEND): a signal to us could then make the open
+/// return 0.
+int put_descriptor(int notifications, __u64 id, int fd, int number) {
   seccomp_notif_addfd added{};
   added.id = id;
+  added.flags = SECCOMP_ADDFD_FLAG_SETFD;
   added.srcfd = static_cast<__u32>(fd);
-  const int number = ioctl_again(notifications, SECCOMP_IOCTL_NOTIF_ADDFD, &added);
-  return number < 0 ? -errno : number;
+  added.newfd = static_cast<__u32>(number);
+  const int result = ioctl_again(notifications, SECCOMP_IOCTL_NOTIF_ADDFD, &added);
+  return result < 0 ? -errno : result;
 }
 
 ssize_t read_memory(pid_t process, std::uint64_t address, void* buffer, std::size_t size) {
@@ -83,12 +105,14 @@ ssize_t read_memory(pid_t process, std::uint64_t address, void* buffer, std::siz
 
 }  // namespace
 
-int install_open_filter() {
+int install_open_filter(const std::vector<int>& numbers) {
 #ifdef __x86_64__
-  sock_fprog program{kOpenFilter.size(), const_cast<sock_filter*>(kOpenFilter.data())};
+  OpenFilter filter(numbers);
+  sock_fprog program{filter.size, filter.program.data()};
   return static_cast<int>(
       ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program));
 #else
+  static_cast<void>(numbers);
   errno = ENOSYS;
   return -1;
 #endif
@@ -96,6 +120,8 @@ int install_open_filter() {
 
 ReadOnlyOpens::ReadOnlyOpens(const std::vector<int>& opened_read_only,
                              const std::vector<std::pair<int, int>>& descriptors) {
+  if (opened_read_only.size() > kMostReadOnlyOpens)
+    throw Error(Code::invalid_argument, "{} descriptors are opened read-only", opened_read_only.size());
   for (const int number : opened_read_only) {
     const auto found = std::find_if(descriptors.begin(), descriptors.end(),
                                     [&](const auto& pair) { return pair.second == number; });
@@ -106,14 +132,14 @@ ReadOnlyOpens::ReadOnlyOpens(const std::vector<int>& opened_read_only,
     if ((flags & O_ACCMODE) != O_RDONLY) {
       throw Error(Code::invalid_argument, "descriptor {} is opened read-only and can be written", number);
     }
-    files_.push_back({fmt::format("/proc/self/fd/{}", number), duplicate(found->first)});
+    files_.push_back({fmt::format("/proc/self/fd/{}", number), number, duplicate(found->first)});
   }
 }
 
 void ReadOnlyOpens::listen(UniqueFd notifications, pid_t child) {
   notifications_ = std::move(notifications);
   // Nobody waits for this answer, which a kernel that can give it finds out last.
-  const int refusal = add_descriptor(notifications_.get(), 0, notifications_.get());
+  const int refusal = put_descriptor(notifications_.get(), 0, notifications_.get(), 0);
   if (refusal != -ENOENT) {
     errno = -refusal;
     throw_unsupported("add a descriptor (Linux 5.9 can)");
@@ -147,7 +173,7 @@ void ReadOnlyOpens::answer_next() {
   if (file == nullptr) {
     response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
   } else {
-    const int number = add_descriptor(fd(), request.id, file->fd.get());
+    const int number = put_descriptor(fd(), request.id, file->fd.get(), file->number);
     response.error = std::min(number, 0);
     response.val = std::max(number, 0);
   }

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -12,14 +13,18 @@
 namespace berth {
 
 /// Makes the calling process, which has no_new_privileges, and all that come from it wait for an answer
-/// (ReadOnlyOpens) in open(2) and openat(2) with exactly the flags O_RDWR. Returns the close-on-exec
+/// (ReadOnlyOpens) in open(2) and openat(2) with exactly the flags O_RDWR; fallocate(2) of the descriptors
+/// `numbers`, at most kMostReadOnlyOpens, does nothing and succeeds. Returns the close-on-exec
 /// descriptor that answers; -1 with errno where the kernel cannot. Only makes system calls, for use after
 /// fork.
-int install_open_filter();
+int install_open_filter(const std::vector<int>& numbers);
+inline constexpr std::size_t kMostReadOnlyOpens = 4;
 
 /// Answers a child's opens of /proc/self/fd/NUMBER with exactly O_RDWR by a descriptor that only reads, for
-/// NUMBERs that the child has open so itself. For programs that open to read and write what they only read or
-/// map privately, as QEMU does with the file behind private memory.
+/// NUMBERs that the child has open so itself; the descriptor takes NUMBER's place. For programs that open to
+/// read and write what they only read or map privately, as QEMU does with the file behind private memory: of
+/// what the guest does not need any more it makes a hole in the file, which fallocate(2) has to let it
+/// believe, and then drops its own pages.
 ///
 /// It helps a program and keeps it from nothing: every other open goes on in the kernel as if it had not been
 /// stopped, and the child may change its path meanwhile. What the child must not write has to have an owner
@@ -42,6 +47,7 @@ class ReadOnlyOpens {
  private:
   struct File {
     std::string path;
+    int number;
     UniqueFd fd;
   };
 

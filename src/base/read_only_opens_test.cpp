@@ -141,14 +141,21 @@ TEST_F(ReadOnlyOpensTest, AChildOfTheChildIsAnsweredToo) {
             "read\nread\nread\n");
 }
 
-TEST_F(ReadOnlyOpensTest, AChildWithoutRoomForADescriptorHearsSo) {
-  ProcessSpec spec = perl("");
-  spec.arguments = {"-c", R"(ulimit -n 32; exec perl -e '
+TEST_F(ReadOnlyOpensTest, WhatIsOpenedTakesThePlaceOfTheGivenOneAndHasNoHolesMade) {
+  write_file_atomically(folder.path() / "other", "template");
+  EXPECT_EQ(answer_all(perl(fmt::format(R"(
     my $path = "/proc/self/fd/9";
-    1 while syscall(257, -100, $path, 2) >= 0;
-    print "$!\n"')"};
-  spec.program = "sh";
-  EXPECT_EQ(answer_all(spec), "Too many open files\n");
+    print openat($path, O_RDWR), "\n" for 1 .. 2;
+    my $punch_and_keep = 3;
+    print syscall(285, 9, $punch_and_keep, 0, 4096), "\n";
+    my $other = "{}/other"; my $fd = openat($other, O_RDWR);
+    print syscall(285, $fd, $punch_and_keep, 0, 4096), "\n";
+    print syscall(285, 99, $punch_and_keep, 0, 4096), "\n";
+  )",
+                                        folder.path().string()))),
+            "9\n9\n0\n0\n-1\n");
+  EXPECT_EQ(read_file(file), "template");
+  EXPECT_EQ(read_file(folder.path() / "other"), std::string(8, '\0'));
 }
 
 TEST_F(ReadOnlyOpensTest, AChildThatIsKilledInAnOpenIsTheEnd) {
@@ -223,7 +230,7 @@ TEST_F(ReadOnlyOpensTest, ASpecThatCannotBeAnsweredIsRefused) {
 /// A process has one filter at most that somebody answers, also if it came with the container around us.
 void spawn_below_a_filter(const ProcessSpec& spec) {
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  const UniqueFd notifications(install_open_filter());
+  const UniqueFd notifications(install_open_filter({}));
   expect_error(Code::unsupported, "this host cannot", [&] { Process::spawn(spec); });
   ::_exit(testing::Test::HasFailure() ? 1 : 0);
 }

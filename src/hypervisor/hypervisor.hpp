@@ -125,6 +125,11 @@ struct MachineSpec {
   /// its forwards are its own; all else has to be as it was, addresses of cards and serials of disks
   /// included. Descriptors are of the caller, which may close them once start() has returned.
   std::optional<FrozenMachine> frozen;
+  /// It boots nothing and never runs: it takes what Machine::begin_copy of another machine sends into this
+  /// connected stream socket's other end, into its memory_file, and is frozen then. All of it has to be as
+  /// that machine's, but for its name and what is behind disks and cards; a card with Backend::user has to
+  /// have that here, too. Of the caller, which may close it once start() has returned. -1: none.
+  int receives = -1;
 
   /// Only root may give them: the user, group and groups that the machine's process runs as. What the machine
   /// itself needs (the group of /dev/kvm, CAP_NET_BIND_SERVICE for a forwarded port below 1024) is added.
@@ -185,6 +190,25 @@ inline constexpr unsigned kPlugPlaces = 30;
 /// Memory is added and taken away in pieces of so many bytes.
 inline constexpr std::uint64_t kMemoryPiece = std::uint64_t{4} << 20;
 
+/// A copy of a machine that goes on its way to a receiver (MachineSpec::receives) while the machine runs; its
+/// steps in this order, one at a time. Destroyed before finish() has returned, it is given up, and the
+/// machine goes on as if nothing had been. So it is when a step throws: Code::unavailable when the receiver
+/// has gone, timeout. It may outlive the machine.
+class MachineCopy {
+ public:
+  virtual ~MachineCopy() = default;
+
+  /// Sends the memory while the machine runs, until what changes meanwhile can be sent within some 20 ms; not
+  /// longer than `limit`, which is no error.
+  virtual Task<> approach(Milliseconds limit) = 0;
+  /// Returns when the machine stands still, with all but the last changes sent. Its disks can have a snapshot
+  /// now, which goes with the copy. resume() throws until finish().
+  virtual Task<> stop() = 0;
+  /// Sends the rest, which the receiver has when its wait_received() returns. The machine stands still until
+  /// resume().
+  virtual Task<> finish() = 0;
+};
+
 /// One running virtual machine. Used from one loop. Destroying it kills its host process and reaps it; a
 /// coroutine that still waits in it gets its answer (wait_end) or an Error with Code::unavailable.
 ///
@@ -218,6 +242,13 @@ class Machine {
   /// makes a FrozenMachine once the machine has ended. The descriptor is of the caller. Throws wrong-state
   /// for a machine without such a file, and what keeps the state from being written.
   virtual Task<> freeze(int state_file) = 0;
+  /// Of a machine with MachineSpec::receives: returns when it stands as the other machine stood. Throws
+  /// timeout, unavailable when the other machine has gone or was not of its kind.
+  virtual Task<> wait_received(Milliseconds limit) = 0;
+  /// Begins a copy of this machine, which goes on running, into the connected stream socket, which is of the
+  /// caller. Throws busy while there is another, unsupported for a machine that cannot be copied: with shared
+  /// folders, or with what it was given while it ran.
+  virtual Task<std::unique_ptr<MachineCopy>> begin_copy(int stream) = 0;
 
   virtual Task<MachineStatistics> statistics() = 0;
 

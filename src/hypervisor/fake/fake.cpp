@@ -14,6 +14,9 @@
 namespace berth::hypervisor {
 namespace {
 
+constexpr std::string_view kFrozenState = "a fake machine";
+constexpr std::size_t kMostMemory = 4096;
+
 std::size_t index_of(Port port) {
   return static_cast<std::size_t>(port);
 }
@@ -168,6 +171,7 @@ void FakeGuest::end(MachineEnd::Reason reason, std::string detail) {
   end_ = MachineEnd{reason, {}, std::move(detail)};
   for (const UniqueFd& ender : enders_) ::shutdown(ender.get(), SHUT_RDWR);
   spec_.forwards.clear();
+  receives_.reset();
   ended_.notify_all();
   resumed_.notify_all();
 }
@@ -176,6 +180,82 @@ Task<> FakeGuest::wait_unpaused() {
   while (paused_ && !end_) co_await resumed_.wait();
   if (end_) throw Error(Code::unavailable, "the machine has ended");
 }
+
+void FakeGuest::freeze(int state_file) {
+  if (spec_.memory_file < 0) throw Error(Code::wrong_state, "the machine's memory is not in a file");
+  paused_ = true;
+  check(::pwrite(spec_.memory_file, memory.c_str(), memory.size() + 1, 0), "write a fake memory");
+  write_all(state_file, kFrozenState);
+}
+
+void FakeGuest::thaw() {
+  if (spec_.receives >= 0) {
+    receives_ = duplicate(spec_.receives);
+    set_nonblocking(receives_.get());
+    paused_ = true;
+  }
+  if (!spec_.frozen) return;
+  std::string state(kFrozenState.size(), '\0');
+  check(::pread(spec_.frozen->state, state.data(), state.size(), 0), "read a fake state");
+  if (state != kFrozenState) throw Error(Code::corrupt, "this is no frozen machine");
+  std::string text(kMostMemory, '\0');
+  check(::pread(spec_.frozen->memory, text.data(), text.size(), 0), "read a fake memory");
+  memory = text.c_str();
+}
+
+void FakeGuest::begin_copy() {
+  if (copying_) throw Error(Code::busy, "the machine is being copied");
+  if (!spec_.shared_folders.empty() || spec_.disks.size() != first_disks_ ||
+      spec_.network_cards.size() != first_cards_)
+    throw Error(Code::unsupported, "the machine cannot be copied with what it was given");
+  copying_ = true;
+  paused_before_copy_ = paused_;
+}
+
+void FakeGuest::end_copy(bool finished) {
+  copying_ = false;
+  if (finished) return;
+  paused_ = paused_before_copy_;
+  resumed_.notify_all();
+}
+
+class FakeCopy final : public MachineCopy {
+ public:
+  FakeCopy(std::shared_ptr<FakeGuest> guest, UniqueFd stream)
+      : guest_(std::move(guest)), stream_(std::move(stream)) {}
+  FakeCopy(const FakeCopy&) = delete;
+  FakeCopy& operator=(const FakeCopy&) = delete;
+  ~FakeCopy() override {
+    if (stream_) guest_->end_copy(false);
+  }
+
+  Task<> approach(Milliseconds) override {
+    check_running();
+    co_return;
+  }
+  Task<> stop() override {
+    check_running();
+    guest_->paused_ = true;
+    co_return;
+  }
+  Task<> finish() override {
+    check_running();
+    const std::string line = guest_->memory + "\n";
+    const ssize_t sent = ::send(stream_.get(), line.data(), line.size(), MSG_NOSIGNAL);
+    stream_.reset();
+    guest_->end_copy(sent == static_cast<ssize_t>(line.size()));
+    if (sent != static_cast<ssize_t>(line.size())) throw Error(Code::unavailable, "nobody takes the copy");
+    co_return;
+  }
+
+ private:
+  void check_running() const {
+    if (!guest_->running()) throw Error(Code::wrong_state, "the machine has ended");
+  }
+
+  std::shared_ptr<FakeGuest> guest_;
+  UniqueFd stream_;
+};
 
 class FakeMachine final : public Machine {
  public:
@@ -207,12 +287,11 @@ class FakeMachine final : public Machine {
     return order(guest_, [](FakeGuest& guest) { ++guest.nmis_; });
   }
   Task<> freeze(int state_file) override {
-    return order(guest_, [state_file](FakeGuest& guest) {
-      if (guest.spec_.memory_file < 0)
-        throw Error(Code::wrong_state, "the machine's memory is not in a file");
-      guest.paused_ = true;
-      write_all(state_file, "a fake machine");
-    });
+    return order(guest_, [state_file](FakeGuest& guest) { guest.freeze(state_file); });
+  }
+  Task<> wait_received(Milliseconds limit) override { return receive(guest_, limit); }
+  Task<std::unique_ptr<MachineCopy>> begin_copy(int stream) override {
+    return begin_copy(guest_, duplicate(stream));
   }
   Task<MachineStatistics> statistics() override { return statistics(guest_); }
   Task<> add_forward(const PortForward& forward) override {
@@ -285,6 +364,25 @@ class FakeMachine final : public Machine {
     act(*guest);
     co_return;
   }
+  static Task<> receive(Guest guest, Milliseconds limit) {
+    check_running(*guest);
+    Stream stream(co_await asio::this_coro::executor, std::move(guest->receives_));
+    Task<> line = read_line(stream, guest->memory);
+    co_await with_deadline(limit, "a copy", std::move(line));
+  }
+  static Task<> read_line(Stream& stream, std::string& line) {
+    char byte = 0;
+    while (true) {
+      co_await stream.read_exactly(&byte, 1);
+      if (byte == '\n') co_return;
+      line += byte;
+    }
+  }
+  static Task<std::unique_ptr<MachineCopy>> begin_copy(Guest guest, UniqueFd stream) {
+    check_running(*guest);
+    guest->begin_copy();
+    co_return std::make_unique<FakeCopy>(guest, std::move(stream));
+  }
   static Task<MachineStatistics> statistics(Guest guest) {
     check_running(*guest);
     co_return guest->statistics;
@@ -310,6 +408,7 @@ Task<std::unique_ptr<Machine>> FakeHypervisor::start(MachineSpec spec) {
   }
   for (const PortForward& forward : spec.forwards) check_free(forward);
   auto guest = std::make_shared<FakeGuest>(co_await asio::this_coro::executor, std::move(spec));
+  guest->thaw();
   guest->reserve_ = [this](const PortForward& forward) { check_free(forward); };
   guests_.push_back(guest);
   std::unique_ptr<Machine> machine = std::make_unique<FakeMachine>(guest);

@@ -49,11 +49,14 @@ class FakeGuest {
   /// The guest does not let go of anything while this is set.
   bool keeps_everything = false;
   Size size() const { return size_; }
+  /// What the guest remembers, one line; frozen machines and copies have it, too.
+  std::string memory;
   /// What Machine::statistics answers.
   MachineStatistics statistics;
 
  private:
   friend class FakeMachine;
+  friend class FakeCopy;
   friend class FakeHypervisor;
   void end(MachineEnd::Reason reason, std::string detail = {});
   void add_disk(const Disk& disk);
@@ -66,6 +69,10 @@ class FakeGuest {
   void resize(Size size, Milliseconds limit);
   void keep_disk(Disk& disk);
   void plugged();
+  void freeze(int state_file);
+  void thaw();
+  void begin_copy();
+  void end_copy(bool finished);
 
   MachineSpec spec_;
   Size size_;
@@ -73,6 +80,7 @@ class FakeGuest {
   std::size_t first_cards_ = 0;
   std::vector<UniqueFd> disks_;
   std::vector<UniqueFd> layers_;
+  UniqueFd receives_;
   std::set<std::string> snapshots_;  ///< serials of disks that have one
   std::array<UniqueFd, kPortCount> host_ports_;
   std::array<UniqueFd, kPortCount> guest_ports_;
@@ -80,6 +88,8 @@ class FakeGuest {
   std::array<UniqueFd, kPortCount> enders_;
   std::string console_;
   bool paused_ = false;
+  bool copying_ = false;
+  bool paused_before_copy_ = false;
   Event resumed_;
   unsigned power_button_presses_ = 0;
   unsigned nmis_ = 0;

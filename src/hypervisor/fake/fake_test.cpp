@@ -4,6 +4,8 @@
 
 #include <boost/asio/this_coro.hpp>
 
+#include "hypervisor/testing/clone_contract.hpp"
+#include "hypervisor/testing/copy_contract.hpp"
 #include "hypervisor/testing/machine_contract.hpp"
 #include "hypervisor/testing/testing.hpp"
 
@@ -32,7 +34,7 @@ std::string read_through(const FakeGuest& guest, const std::string& serial, off_
 Task<> play(std::shared_ptr<FakeGuest> guest) {
   const auto executor = co_await asio::this_coro::executor;
   Stream control(executor, guest->take_port(Port::control));
-  co_await control.write_all("hello\n");
+  if (!guest->spec().frozen && guest->spec().receives < 0) co_await control.write_all("hello\n");
   while (guest->running()) {
     std::string order;
     co_await read_line_into(control, order);
@@ -52,7 +54,16 @@ Task<> play(std::shared_ptr<FakeGuest> guest) {
     }
     if (word == "await") co_await control.write_all("there\n");
     if (word == "await-gone") co_await control.write_all("gone\n");
-    if (word == "cpus" || word == "memory") co_await control.write_all("done\n");
+    if (word == "remember") guest->memory = argument;
+    if (word == "recall") co_await control.write_all(guest->memory + "\n");
+    if (word == "count") guest->memory = "0";
+    if (word == "counted") {
+      guest->memory = std::to_string(std::stoul(guest->memory) + 1);
+      co_await control.write_all(guest->memory + "\n");
+    }
+    const bool only_done =
+        word == "cpus" || word == "memory" || word == "remember" || word == "count" || word == "release";
+    if (only_done) co_await control.write_all("done\n");
     if (word == "disks") co_await control.write_all("image:2048:1 scratch:32768:0\n");
     if (word == "read") {
       const std::size_t space = argument.find(' ');
@@ -70,7 +81,7 @@ Task<> play(std::shared_ptr<FakeGuest> guest) {
   }
 }
 
-struct FakeFixture {
+struct FakeFixture final : MachineStarter {
   FakeFixture() {
     hypervisor.on_start = [](std::shared_ptr<FakeGuest> guest) {
       spawn_detached(guest->executor(), "guest", swallow(play(guest)));
@@ -83,12 +94,16 @@ struct FakeFixture {
     } catch (const Error&) {
     }
   }
-  Task<std::unique_ptr<Machine>> start(MachineSpec spec) { return hypervisor.start(std::move(spec)); }
+  Task<std::unique_ptr<Machine>> start(MachineSpec spec) override {
+    return hypervisor.start(std::move(spec));
+  }
 
   FakeHypervisor hypervisor;
 };
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Fake, MachineContract, FakeFixture);
+INSTANTIATE_TYPED_TEST_SUITE_P(Fake, CloneContract, FakeFixture);
+INSTANTIATE_TYPED_TEST_SUITE_P(Fake, CopyContract, FakeFixture);
 
 TEST(FakeHypervisor, FailsAsToldOnce) {
   FakeHypervisor hypervisor;

@@ -148,6 +148,9 @@ void check_memory(const MachineSpec& spec) {
   if (spec.frozen && (spec.frozen->memory < 0 || spec.frozen->state < 0)) {
     throw Error(Code::invalid_argument, "a frozen machine is two open files");
   }
+  if (spec.receives >= 0 && !has_file) {
+    throw Error(Code::invalid_argument, "a machine that is copied into needs a file for its memory");
+  }
 }
 
 void check_spec(const MachineSpec& spec) {
@@ -230,7 +233,7 @@ void add_machine(CommandLine& line, const MachineSpec& spec, const Channels& cha
     line.add("-object", std::move(*object));
     machine += fmt::format(",memory-backend={}", kMemoryId);
   }
-  if (spec.frozen) line.add("-incoming", "defer");
+  if (spec.frozen || spec.receives >= 0) line.add("-incoming", "defer");
   line.add("-machine", std::move(machine));
   line.add("-accel", kvm ? "kvm" : std::string(kTcg));
   line.add("-cpu", kvm ? "host" : std::string(kTcgCpu));
@@ -445,6 +448,7 @@ std::vector<std::string> machine_words(MachineSpec spec) {
   spec.credentials.reset();
   spec.memory_file = -1;
   spec.frozen.reset();
+  spec.receives = -1;
   for (Disk& disk : spec.disks) {
     disk.fd = kSomeDescriptor;
     disk.format = DiskFormat::raw;
@@ -475,7 +479,8 @@ ProcessSpec make_process_spec(const MachineSpec& spec, const std::filesystem::pa
   add_channels(line, channels);
   line.add("-device", "pvpanic-pci");
   line.add("-device", "virtio-rng-pci,disable-legacy=on");
-  line.add("-device", "virtio-balloon-pci,free-page-reporting=on,deflate-on-oom=on,disable-legacy=on");
+  line.add("-device",
+           "virtio-balloon-pci,free-page-reporting=on,page-poison=off,deflate-on-oom=on,disable-legacy=on");
   // One bridge costs a start nothing; root ports, one for each place, cost some milliseconds each.
   line.add("-device", fmt::format("pcie-pci-bridge,id={}", kPlugBus));
   for (std::size_t i = 0; i < spec.disks.size(); ++i) add_disk(line, spec.disks[i], i);

@@ -23,7 +23,7 @@ struct Channels {
   int initramfs = -1;
   int standard_error = -1;
   int memory = -1;  ///< of MachineSpec::memory_file or FrozenMachine::memory
-  int state = -1;   ///< of FrozenMachine::state
+  int state = -1;   ///< of FrozenMachine::state or MachineSpec::receives
 };
 
 /// The command line of a machine that stands still until QMP's `cont`; MachineSpec::kernel and initramfs are

@@ -84,6 +84,7 @@ json::object place_on_bus(std::string_view driver, std::string_view id, unsigned
 
 Hotplug::Hotplug(const asio::any_io_executor& executor, QmpClient& qmp, const MachineSpec& spec)
     : qmp_(qmp),
+      first_cpus_(spec.cpus),
       most_cpus_(std::max(spec.cpus, spec.most_cpus)),
       first_memory_(round_up_memory(spec.memory_bytes)),
       reserved_memory_(reserved_memory(spec)),
@@ -148,6 +149,18 @@ std::map<std::string, std::string> Hotplug::disks() const {
   Taken present = disks_;
   std::erase_if(present, [this](const auto& disk) { return deleted_.contains(disk.second); });
   return present;
+}
+
+Task<std::string> Hotplug::first_addition() {
+  co_await wait_turn();
+  const Turn turn(*this);
+  co_await sweep();
+  if (!plugged_.empty()) {
+    const Plugged& plugged = plugged_.begin()->second;
+    co_return (plugged.is_disk ? "disk " : "network card ") + plugged.key;
+  }
+  if (has_memory_device_) co_return "memory";
+  co_return size_.cpus != first_cpus_ ? "CPUs" : "";
 }
 
 Task<> Hotplug::add_network_card(NetworkCard card) {

@@ -42,6 +42,9 @@ class Hotplug {
   Task<> set_memory(std::uint64_t bytes, Milliseconds limit);
   Size size() const { return size_; }
 
+  /// Something that the machine has and was not started with, for a user; empty when there is nothing.
+  Task<std::string> first_addition();
+
   /// Serial and QEMU's name of the disks that are there.
   std::map<std::string, std::string> disks() const;
 
@@ -110,6 +113,7 @@ class Hotplug {
   Task<> request_memory(std::uint64_t bytes);
 
   QmpClient& qmp_;
+  const unsigned first_cpus_;
   const unsigned most_cpus_;
   const std::uint64_t first_memory_;
   const std::uint64_t reserved_memory_;

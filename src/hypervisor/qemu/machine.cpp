@@ -10,7 +10,6 @@
 #include <utility>
 
 #include <boost/asio/this_coro.hpp>
-#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
@@ -23,6 +22,7 @@
 #include "hypervisor/qemu/arguments.hpp"
 #include "hypervisor/qemu/host.hpp"
 #include "hypervisor/qemu/hotplug.hpp"
+#include "hypervisor/qemu/migration.hpp"
 #include "hypervisor/qemu/outcome.hpp"
 #include "hypervisor/qemu/qmp.hpp"
 #include "hypervisor/qemu/statistics.hpp"
@@ -37,22 +37,7 @@ constexpr Milliseconds kStartLimit{30'000};
 constexpr Milliseconds kDrainLimit{1'000};
 /// From SIGKILL to the process being gone: its memory is torn down in between.
 constexpr Milliseconds kKillLimit{10'000};
-/// To write or read the state of the devices, less than a MiB.
-constexpr Milliseconds kStateLimit{30'000};
 constexpr std::size_t kErrorTail = 4096;
-
-json::object one(std::string_view name, const std::string& value) {
-  return {{name, value}};
-}
-
-/// Memory that lies in a file is left where it is.
-json::object migration_capabilities() {
-  json::array capabilities;
-  for (const char* name : {"x-ignore-shared", "events"})
-    capabilities.push_back(json::object{{"capability", name}, {"state", true}});
-  return {{"capabilities", std::move(capabilities)}};
-}
-
 /// The host's ends of what QEMU is given.
 struct HostEnds {
   UniqueFd monitor;
@@ -71,8 +56,9 @@ struct QemuMachine::State {
         errors(executor, std::move(ends.standard_error), kErrorTail),
         ports(std::move(ends.ports)),
         hotplug(executor, qmp, spec),
+        migration(executor, qmp),
         has_memory_file(spec.memory_file >= 0),
-        migrated(executor),
+        has_shared_folders(!spec.shared_folders.empty()),
         ended(executor) {}
 
   void note(const QmpEvent& event);
@@ -91,9 +77,10 @@ struct QemuMachine::State {
   static Task<> kill_when_stuck(Self self);
   static Task<MachineStatistics> statistics(Self self);
   static Task<> change(Self self, Task<> step);
-  static Task<> let_run(Self self, bool is_frozen);
-  static Task<> wait_migrated(Self self);
+  static Task<> let_run(Self self, MachineSpec spec);
+  static Task<> wait_received(Self self, Milliseconds limit);
   static Task<> freeze(Self self, UniqueFd state_file);
+  static Task<std::unique_ptr<MachineCopy>> begin_copy(Self self, UniqueFd stream);
   static Task<> add_forward(Self self, PortForward forward);
   static Task<> remove_forward(Self self, PortForward forward);
 
@@ -103,11 +90,11 @@ struct QemuMachine::State {
   Tail errors;
   std::array<UniqueFd, kPortCount> ports;
   Hotplug hotplug;
+  Migration migration;
   std::weak_ptr<State> self;
   const bool has_memory_file;
+  const bool has_shared_folders;
 
-  std::string migration;  ///< the last status of QMP's MIGRATION event
-  Event migrated;
   Event ended;
   std::optional<MachineEnd> end;
   std::string shutdown_reason;
@@ -118,12 +105,8 @@ struct QemuMachine::State {
 void QemuMachine::State::note(const QmpEvent& event) {
   log::debug("QEMU: {}", event.name);
   hotplug.note(event);
+  migration.note(event);
   if (event.name == "GUEST_PANICKED") panic_reported = true;
-  if (event.name == "MIGRATION") {
-    const json::value* status = event.data.if_contains("status");
-    if (status != nullptr && status->is_string()) migration = std::string(status->get_string());
-    migrated.notify_all();
-  }
   if (event.name == "SHUTDOWN") {
     const json::value* reason = event.data.if_contains("reason");
     if (reason != nullptr && reason->is_string()) shutdown_reason = std::string(reason->get_string());
@@ -146,7 +129,7 @@ void QemuMachine::State::finish(const ExitStatus& exit) {
   if (end) return;
   end = judge_end({exit, shutdown_reason, panic_reported, ended_by_us, console.text(), errors.text()});
   ended.notify_all();
-  migrated.notify_all();
+  migration.note_end();
 }
 
 void QemuMachine::State::destroy() {
@@ -208,7 +191,7 @@ Task<> QemuMachine::State::change(Self self, Task<> step) {
       co_await std::move(step);
       co_return;
     } catch (const Error& error) {
-      if (error.code() != Code::unavailable) throw;
+      if (error.code() != Code::unavailable || !self->qmp.is_closed()) throw;
     }
   }
   throw Error(Code::wrong_state, "the machine has ended");
@@ -250,35 +233,85 @@ Task<> QemuMachine::State::remove_forward(Self self, PortForward forward) {
 }
 
 /// The state that a machine begins with does not make it run.
-Task<> QemuMachine::State::let_run(Self self, bool is_frozen) {
-  if (is_frozen) {
-    co_await self->qmp.execute("migrate-set-capabilities", migration_capabilities());
-    json::object stream = one("uri", fmt::format("fd:{}", kStateDescriptor));
-    co_await self->qmp.execute("migrate-incoming", std::move(stream));
-    co_await wait_migrated(self);
+Task<> QemuMachine::State::let_run(Self self, MachineSpec spec) {
+  if (spec.receives >= 0) {
+    co_await self->migration.listen(Migration::Source::stream);
+    co_return;
+  }
+  if (spec.frozen) {
+    co_await self->migration.listen(Migration::Source::file);
+    co_await self->migration.wait_loaded(kStartLimit);
   }
   co_await self->qmp.execute("cont");
 }
 
-Task<> QemuMachine::State::wait_migrated(Self self) {
-  const auto deadline = std::chrono::steady_clock::now() + kStateLimit;
-  while (self->migration != "completed" && self->migration != "failed" && !self->end) {
-    if (!co_await self->migrated.wait_until(deadline))
-      throw Error(Code::timeout, "QEMU does not get done with the machine's state");
+Task<> QemuMachine::State::wait_received(Self self, Milliseconds limit) {
+  try {
+    co_await self->migration.wait_loaded(limit);
+    co_return;
+  } catch (const Error& error) {
+    if (error.code() != Code::unavailable) throw;
   }
-  if (self->end) throw Error(Code::unavailable, "the machine has ended");
-  if (self->migration == "failed") throw Error(Code::internal, "QEMU cannot save the machine's state");
+  co_await wait_end_within(self, kKillLimit);
+  throw Error(Code::unavailable, "the copy of the machine did not come to its end: {}",
+              self->end ? self->end->detail : "QEMU hangs");
 }
 
 Task<> QemuMachine::State::freeze(Self self, UniqueFd state_file) {
   if (!self->has_memory_file) throw Error(Code::wrong_state, "the machine's memory is not in a file");
   co_await order(self, "stop");
-  co_await order(self, "migrate-set-capabilities", migration_capabilities());
-  json::object name = one("fdname", "state");
-  co_await self->qmp.execute_with(std::move(state_file), "getfd", std::move(name));
-  json::object file = one("uri", "fd:state");
-  co_await order(self, "migrate", std::move(file));
-  co_await wait_migrated(self);
+  co_await change(self, self->migration.save(std::move(state_file)));
+}
+
+namespace {
+
+class QemuCopy final : public MachineCopy {
+ public:
+  QemuCopy(std::shared_ptr<QemuMachine::State> state, unsigned number)
+      : state_(std::move(state)), number_(number) {}
+  QemuCopy(const QemuCopy&) = delete;
+  QemuCopy& operator=(const QemuCopy&) = delete;
+  ~QemuCopy() override {
+    if (!state_->end) spawn_detached(state_->ended.executor(), "give up a copy", abandon(state_, number_));
+  }
+
+  Task<> approach(Milliseconds limit) override { return step(state_->migration.approach(limit)); }
+  Task<> stop() override { return step(state_->migration.stop()); }
+  Task<> finish() override { return step(state_->migration.finish()); }
+
+ private:
+  using Self = std::shared_ptr<QemuMachine::State>;
+  Task<> step(Task<> task) { return step(state_, number_, std::move(task)); }
+  static Task<> step(Self self, unsigned number, Task<> task) {
+    std::exception_ptr failure;
+    try {
+      co_await QemuMachine::State::change(self, std::move(task));
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    if (!failure) co_return;
+    if (!self->end) co_await QemuMachine::State::change(self, self->migration.abandon(number));
+    std::rethrow_exception(failure);
+  }
+  static Task<> abandon(Self self, unsigned number) { co_await self->migration.abandon(number); }
+
+  Self state_;
+  const unsigned number_;
+};
+
+}  // namespace
+
+Task<std::unique_ptr<MachineCopy>> QemuMachine::State::begin_copy(Self self, UniqueFd stream) {
+  if (self->has_shared_folders)
+    throw Error(Code::unsupported, "a machine with shared folders of the host cannot be copied");
+  const std::string addition = co_await self->hotplug.first_addition();
+  if (!addition.empty()) {
+    throw Error(Code::unsupported, "the machine cannot be copied while it has the {} that came while it ran",
+                addition);
+  }
+  unsigned number = 0;
+  co_await change(self, self->migration.begin(std::move(stream), number));
+  co_return std::make_unique<QemuCopy>(self, number);
 }
 
 namespace {
@@ -312,6 +345,7 @@ std::shared_ptr<QemuMachine::State> spawn(const asio::any_io_executor& executor,
   ends.standard_error = std::move(error_read);
   channels.kernel = open_for_qemu(spec.kernel, owned);
   channels.initramfs = open_for_qemu(spec.initramfs, owned);
+  channels.state = spec.receives;
   if (spec.frozen) {
     channels.memory = spec.frozen->memory;
     channels.state = spec.frozen->state;
@@ -342,7 +376,7 @@ Task<std::unique_ptr<Machine>> QemuMachine::start(MachineSpec spec, std::filesys
     co_await state->qmp.negotiate(kStartLimit);
     greeting.done();
     const trace::Span running("QEMU: state, until it runs");
-    co_await State::let_run(state, spec.frozen.has_value());
+    co_await State::let_run(state, spec);
     co_return std::move(machine);
   } catch (const Error& error) {
     if (error.code() != Code::unavailable) throw;
@@ -394,6 +428,14 @@ Task<> QemuMachine::inject_nmi() {
 
 Task<> QemuMachine::freeze(int state_file) {
   return State::freeze(state_, duplicate(state_file));
+}
+
+Task<> QemuMachine::wait_received(Milliseconds limit) {
+  return State::wait_received(state_, limit);
+}
+
+Task<std::unique_ptr<MachineCopy>> QemuMachine::begin_copy(int stream) {
+  return State::begin_copy(state_, duplicate(stream));
 }
 
 Task<MachineStatistics> QemuMachine::statistics() {

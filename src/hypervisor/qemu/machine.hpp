@@ -26,6 +26,8 @@ class QemuMachine final : public Machine {
   Task<> resume() override;
   Task<> inject_nmi() override;
   Task<> freeze(int state_file) override;
+  Task<> wait_received(Milliseconds limit) override;
+  Task<std::unique_ptr<MachineCopy>> begin_copy(int stream) override;
   Task<MachineStatistics> statistics() override;
   Task<> add_forward(const PortForward& forward) override;
   Task<> remove_forward(const PortForward& forward) override;

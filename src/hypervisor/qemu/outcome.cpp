@@ -43,6 +43,8 @@ constexpr std::array kKnownFailures{
                  "this host's KVM lacks a processor register that QEMU needs"},
     KnownFailure{"\" lock", Code::busy, "a disk is in use by another machine"},
     KnownFailure{"could not load kernel", Code::corrupt, "the guest kernel is not one that QEMU can boot"},
+    KnownFailure{"load of migration failed", Code::corrupt,
+                 "the frozen machine is damaged or of another kind; make it anew"},
     KnownFailure{"seccomp", Code::unsupported, "QEMU cannot confine itself on this host's kernel"},
 };
 

@@ -18,6 +18,8 @@
 #include "hypervisor/initramfs.hpp"
 #include "hypervisor/kernel.hpp"
 #include "hypervisor/probe.hpp"
+#include "hypervisor/testing/clone_contract.hpp"
+#include "hypervisor/testing/copy_contract.hpp"
 #include "hypervisor/testing/machine_contract.hpp"
 #include "hypervisor/testing/testing.hpp"
 
@@ -28,7 +30,7 @@ using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 /// Real machines with the kernel of this host and the guest of testing/main.cpp.
-struct QemuFixture {
+struct QemuFixture final : MachineStarter {
   static const GuestKernel& kernel() {
     static const GuestKernel found = find_kernel();
     return found;
@@ -40,7 +42,7 @@ struct QemuFixture {
     static const std::filesystem::path path = cached_initramfs(spec, cache.path());
     return path;
   }
-  Task<std::unique_ptr<Machine>> start(MachineSpec spec) {
+  Task<std::unique_ptr<Machine>> start(MachineSpec spec) override {
     spec.name = "contract";
     spec.kernel = kernel().image;
     spec.initramfs = initramfs();
@@ -51,6 +53,8 @@ struct QemuFixture {
 };
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Qemu, MachineContract, QemuFixture);
+INSTANTIATE_TYPED_TEST_SUITE_P(Qemu, CloneContract, QemuFixture);
+INSTANTIATE_TYPED_TEST_SUITE_P(Qemu, CopyContract, QemuFixture);
 
 class QemuTest : public ::testing::Test {
  protected:
@@ -308,6 +312,64 @@ TEST_F(QemuTest, SharesAFolderOfTheHostAndGrows) {
     co_await machine->quit(Milliseconds(10'000));
     // The server ends with the machine that it served.
     EXPECT_TRUE(server.first.wait_for(std::chrono::seconds(10)));
+  });
+}
+
+/// Memory that is the process's alone, in MiB.
+std::uint64_t private_mib(pid_t pid) {
+  const std::string text = read_file("/proc/" + std::to_string(pid) + "/smaps_rollup");
+  return std::strtoull(text.c_str() + text.find("Private_Dirty:") + 14, nullptr, 10) / 1024;
+}
+
+TEST_F(QemuTest, ACloneGivesBackWhatItsGuestFrees) {
+  run_task([this]() -> Task<> {
+    FrozenFiles files;
+    co_await make_frozen(fixture_, files, MachineSpec(), "remember template");
+    Running clone = co_await start_clone(fixture_, files, MachineSpec());
+    EXPECT_EQ(co_await ask(*clone.control, "recall"), "template");
+    const std::uint64_t before = private_mib(clone.machine->pid());
+    EXPECT_EQ(co_await ask(*clone.control, "take 64"), "done");
+    const std::uint64_t taken = private_mib(clone.machine->pid());
+    EXPECT_GE(taken, before + 60);
+    EXPECT_EQ(co_await ask(*clone.control, "give-back"), "done");
+    // The guest's kernel reports free memory every two seconds.
+    std::uint64_t after = taken;
+    for (int tries = 0; tries < 200 && after > before + 30; ++tries) {
+      co_await sleep_for(Milliseconds(50));
+      after = private_mib(clone.machine->pid());
+    }
+    std::printf("a clone's own memory: %llu MiB, %llu with 64 more, then %llu\n",
+                static_cast<unsigned long long>(before), static_cast<unsigned long long>(taken),
+                static_cast<unsigned long long>(after));
+    EXPECT_LE(after, before + 30);
+    EXPECT_EQ(co_await ask(*clone.control, "take 64"), "done");
+    co_await clone.machine->quit(Milliseconds(10'000));
+    const MachineEnd end = co_await clone.machine->wait_end();
+    EXPECT_EQ(end.detail, "");
+  });
+}
+
+TEST_F(QemuTest, ClonesRunAsUsersWhoCannotWriteTheTemplate) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root may change the user";
+  run_task([this]() -> Task<> {
+    constexpr uid_t kFirstUser = 200'000;
+    FrozenFiles files;
+    check(::fchmod(files.memory.fd(), 0600), "fchmod");
+    MachineSpec spec;
+    spec.credentials = Credentials{kFirstUser, kFirstUser, {}, {}};
+    co_await make_frozen(fixture_, files, spec, "remember template");
+    check(::fchown(files.memory.fd(), 0, 0), "fchown");
+    check(::fchmod(files.memory.fd(), 0400), "fchmod");
+    spec.credentials = Credentials{kFirstUser + 1, kFirstUser + 1, {}, {}};
+    Running clone = co_await start_clone(fixture_, files, spec);
+    EXPECT_EQ(co_await ask(*clone.control, "recall"), "template");
+    EXPECT_FALSE(can_write(clone.machine->pid(), files.memory));
+
+    FrozenFiles copy;
+    co_await copy_machine(fixture_, *clone.machine, copy, spec);
+    check(::fchown(copy.memory.fd(), 0, 0), "fchown");
+    Running second = co_await start_clone(fixture_, copy, spec);
+    EXPECT_EQ(co_await ask(*second.control, "recall"), "template");
   });
 }
 

@@ -262,6 +262,10 @@ Task<bool> QmpClient::wait_closed(Milliseconds limit) {
   return State::wait_closed(state_, limit);
 }
 
+bool QmpClient::is_closed() const {
+  return state_->closed;
+}
+
 const std::string& QmpClient::version() const {
   return state_->version;
 }

@@ -40,6 +40,8 @@ class QmpClient {
   /// Waits until the connection has ended and all that came before was handled. False past `limit`.
   Task<bool> wait_closed(Milliseconds limit);
 
+  bool is_closed() const;
+
   /// From the greeting.
   const std::string& version() const;
 

@@ -12,6 +12,13 @@
 //   memory MIB                  answer "done" once there are so many MiB of memory, give or take a piece
 //   write SERIAL [OFFSET], read SERIAL [OFFSET]
 //                               a mark on that disk, synced; the answer is what was read
+//   remember WORD, recall       in its memory; answers "done", or the word
+//   count PAGES                 answers "done" and counts from then on, writing the number into each of so
+//                               many pages in turn
+//   counted                     answer with the number
+//   take MIB, give-back         fill so much memory, or free it; answers "done"
+//   hold                        on the command line only: devices get no driver before
+//   release                     answers "done"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -21,6 +28,7 @@
 #include <net/route.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
@@ -261,6 +269,67 @@ std::string use_folder(const std::string& tag) {
   return read_small_file("/folder/given");
 }
 
+void write_kernel_file(const std::string& path, const std::string& text) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  if (::write(fd, text.data(), text.size()) < 0) std::printf("cannot write %s\n", path.c_str());
+  ::close(fd);
+}
+
+/// As tether/os/held_devices.cpp does.
+void release_devices() {
+  const std::string bus = "/sys/bus/virtio";
+  write_kernel_file(bus + "/drivers_autoprobe", "1");
+  DIR* entries = ::opendir((bus + "/devices").c_str());
+  while (const dirent* entry = entries != nullptr ? ::readdir(entries) : nullptr) {
+    const std::string device = bus + "/devices/" + entry->d_name;
+    if (entry->d_name[0] != '.' && ::access((device + "/driver").c_str(), F_OK) != 0)
+      write_kernel_file(bus + "/drivers_probe", entry->d_name);
+  }
+  if (entries != nullptr) ::closedir(entries);
+}
+
+void* map_memory(std::size_t bytes, int flags) {
+  return ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | flags, -1, 0);
+}
+
+/// The number that a child counts up, as fast as timers of the guest go.
+volatile std::uint64_t* count(std::size_t pages) {
+  constexpr std::size_t kPage = 4096;
+  auto* memory = static_cast<volatile std::uint64_t*>(map_memory((pages + 1) * kPage, MAP_SHARED));
+  if (::fork() != 0) return memory;
+  while (true) {
+    const std::uint64_t number = *memory + 1;
+    memory[(1 + number % pages) * kPage / sizeof number] = number;
+    *memory = number;
+    if (number % pages == 0) ::usleep(1000);
+  }
+}
+
+/// What of a machine's memory its copies have, too.
+void obey_memory(int control, const std::string& word, const std::string& argument) {
+  static std::string remembered;
+  static volatile std::uint64_t* number = nullptr;
+  static char* taken = nullptr;
+  static std::size_t taken_bytes = 0;
+  if (word == "recall") return write_text(control, remembered + "\n");
+  if (word == "counted") return write_text(control, std::to_string(*number) + "\n");
+  const std::size_t amount = std::strtoul(argument.c_str(), nullptr, 10);
+  if (word == "remember")
+    remembered = argument;
+  else if (word == "count")
+    number = count(amount);
+  else if (word == "take") {
+    taken_bytes = amount << 20;
+    taken = static_cast<char*>(map_memory(taken_bytes, MAP_PRIVATE));
+    std::memset(taken, 'x', taken_bytes);
+  } else if (word == "give-back")
+    ::munmap(taken, taken_bytes);
+  else
+    return;
+  write_text(control, "done\n");
+}
+
 void write_console(std::size_t count) {
   const int fd = ::open("/dev/console", O_WRONLY | O_CLOEXEC);
   write_text(fd, std::string(count, '#') + "\n");
@@ -288,6 +357,11 @@ void obey(int control, const std::string& order) {
     write_text(control, becomes_true(has_memory, argument) ? "done\n" : "not done\n");
   }
   if (word == "folder") write_text(control, use_folder(argument) + "\n");
+  if (word == "release") {
+    release_devices();
+    write_text(control, "done\n");
+  }
+  obey_memory(control, word, argument);
   if (word == "write") write_text(control, mark_disk(argument) + "\n");
   if (word == "read") write_text(control, read_disk(argument) + "\n");
   if (word == "serve")
@@ -305,6 +379,8 @@ int main(int argc, char** argv) {
   mount_kernel_file_systems();
   std::setvbuf(stdout, nullptr, _IONBF, 0);
   load_modules("order");
+  const bool hold = argc > 1 && std::string(argv[1]) == "hold";
+  if (hold) write_kernel_file("/sys/bus/virtio/drivers_autoprobe", "0");
   load_modules("devices");
   const int control = open_port("control");
   write_text(control, "hello\n");
