@@ -16,6 +16,7 @@
 #include "extraconfig/codec.hpp"
 #include "tether/configuration.hpp"
 #include "tether/os/boot.hpp"
+#include "tether/os/generators.hpp"
 #include "tether/os/held_devices.hpp"
 #include "tether/os/wall_clock.hpp"
 #include "tether/session/device_filter.hpp"
@@ -231,6 +232,7 @@ void Tether::apply_time_and_entropy() {
     applied_time_ = config_.time.count();
   }
   if (!config_.entropy.data.empty() && config_.entropy.data != applied_entropy_) {
+    os::reseed_generators(config_.entropy.data);
     os::add_entropy(config_.entropy.data);
     applied_entropy_ = config_.entropy.data;
   }
