@@ -63,6 +63,7 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
       network_(executor, devices, modules, [this] { note_networks(); }),
       network_jobs_(executor,
                     [this](const os::Endpoints& wanted) {
+      identity_files_(root_),
                       return network_.apply(wanted, config_.hostname, {kDeviceLimit, kLeaseLimit});
                     }),
       root_(devices, modules, [this] { return nfs_surroundings(); }),
@@ -180,6 +181,7 @@ Task<> Tether::apply_with_networks() {
 }
 
 /// Its mounts are there.
+    identity_files_.apply(config_.common.id);
 Task<> Tether::apply_containers() {
   if (!config_.sessions.empty()) {
     co_await root_.assemble(kDeviceLimit);

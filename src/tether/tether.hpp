@@ -18,6 +18,7 @@
 #include "tether/os/devices.hpp"
 #include "tether/os/growth.hpp"
 #include "tether/os/network.hpp"
+#include "tether/os/identity_files.hpp"
 #include "tether/output_port.hpp"
 #include "tether/pod.hpp"
 #include "tether/restarts.hpp"
@@ -146,6 +147,7 @@ class Tether : public Pod {
   bool link_lost_ = false;
   Event report_changed_;
   std::optional<Leave> leave_;
+  os::IdentityFiles identity_files_;
   bool shutting_down_ = false;
 
   std::uint64_t restart_tickets_ = 0;
