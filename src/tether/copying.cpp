@@ -6,6 +6,7 @@
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/text.hpp"
+#include "extraconfig/codec.hpp"
 #include "tether/configuration.hpp"
 #include "tether/os/connections.hpp"
 #include "tether/session/freezer.hpp"
@@ -87,11 +88,11 @@ Task<> Tether::become(std::string old_id, std::string new_id) {
   network_jobs_.invalidate();
   os::reset_connections(modules_);
   rename_container(old_id, new_id);
-  // What the host is told, it is told anew.
-  pairs_.clear();
-  reported_.clear();
   fork_request_ = {};
   config_.fork_request = {};
+  // The next configuration may be everything or what has changed; what the host is told, it is told anew.
+  pairs_ = extraconfig::filter(extraconfig::encode(config_), extraconfig::kGuestScopes);
+  reported_.clear();
   for (const auto& [id, entry] : sessions_) {
     if (!entry.session) continue;
     entry.session->hold_output(false);

@@ -131,14 +131,15 @@ void rename_pod(Guest& guest) {
   config.sessions.insert(std::move(main));
   for (auto& [id, exec] : config.execs) exec.container = kNewId;
   if (config.networks.contains("net")) config.networks["net"].common.id = kNewCard;
-  guest.begin_anew();
 }
 
-Task<> become_copy(Guest& guest) {
+/// Tells the guest all of its configuration, or what has changed.
+Task<> become_copy(Guest& guest, bool all) {
   link::Order order = token_order(link::verb::become, kNewId);
   order.session = "main";
   co_await guest.order(order);
   rename_pod(guest);
+  if (all) guest.begin_anew();
   co_await guest.push();
 }
 
@@ -261,7 +262,7 @@ TEST(TetherCopy, BecomesAnotherPodWithoutStartingOrStoppingAnything) {
     co_await guest->wait_change("mark", [&] { return !guest->marks().empty(); });
     early.session = "nobody";
     EXPECT_EQ(co_await refusal_of_order(*guest, early), Code::not_found);
-    co_await become_copy(*guest);
+    co_await become_copy(*guest, true);
     co_await expect_silence(*guest);
     co_await guest->order(thaw_order());
     guest->attach_port().drop_connection();
@@ -327,7 +328,7 @@ TEST(TetherCopy, EachCardGoesOnWithItsNetworks) {
     co_await guest.order(token_order(link::verb::prepare_copy, "copy"));
     networks["a"] = static_endpoint("front", "52:54:00:bb:00:01", "10.1.0.3/24");
     networks["b"] = static_endpoint("back", "52:54:00:bb:00:02", "10.2.0.3/24");
-    co_await become_copy(guest);
+    co_await become_copy(guest, false);
     co_await guest.order(thaw_order());
     const std::string after = co_await run_in(guest, kNewId, "after", show);
     EXPECT_EQ(interface_of(after, " 52:54:00:bb:00:01 inet 10.1.0.3/24"), front) << after;
@@ -356,7 +357,7 @@ TEST(TetherCopy, AProcessAsksForCopiesAndLearnsWhichItIs) {
     EXPECT_EQ(guest->config.fork_request.count, 1);
     // This one is answered in a copy, whose requests are counted anew.
     co_await guest->order(token_order(link::verb::prepare_copy, "another"));
-    co_await become_copy(*guest);
+    co_await become_copy(*guest, false);
     co_await guest->order(token_order(link::verb::forked, "child 1 three"));
     co_await guest->order(thaw_order());
     co_await guest->wait_output(kNewId, "refusal", [](const SessionOutput& output) {
