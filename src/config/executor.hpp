@@ -121,6 +121,7 @@ struct SessionConfig {
   bool restart_on_failure = false;  ///< with restart: not after an end without failure
   std::int64_t restart_limit = 0;   ///< with restart: so many times; 0: without end
   bool restarting = false;          ///< has ended and will be started again
+  std::int64_t fork_limit = 0;      ///< of a main session: copies of the machine that it may ask for; 0: none
   bool operator==(const SessionConfig&) const = default;
 };
 
@@ -183,6 +184,13 @@ struct Build {
   bool operator==(const Build&) const = default;
 };
 
+/// Copies of the machine that a process in it asks for (docs/fork.md).
+struct ForkRequest {
+  std::int64_t sequence = 0;  ///< counts the requests, from 1
+  std::int64_t count = 0;     ///< copies that are asked for; 0: nobody waits
+  bool operator==(const ForkRequest&) const = default;
+};
+
 /// The whole machine. The maps' keys are ids.
 struct ExecutorConfig {
   ExecutorCommon common;
@@ -208,7 +216,8 @@ struct ExecutorConfig {
   std::vector<std::string> dns_search;
   std::vector<std::string> dns_options;  ///< of resolv.conf(5)
   std::chrono::nanoseconds time{};       ///< the host's clock, since 1970-01-01 UTC
-  Bytes entropy;                         ///< seeds the guest's generator
+  Bytes entropy;                         ///< seeds the guest's generators
+  ForkRequest fork_request;
   bool operator==(const ExecutorConfig&) const = default;
 };
 

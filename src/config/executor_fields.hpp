@@ -116,7 +116,8 @@ constexpr auto describe(const SessionConfig*) {
       field<&SessionConfig::seccomp_unconfined>("SeccompUnconfined", "seccompunconfined", ro),
       field<&SessionConfig::restart_on_failure>("RestartOnFailure", "restartonfailure", ro),
       field<&SessionConfig::restart_limit>("RestartLimit", "restartlimit", ro),
-      field<&SessionConfig::restarting>("Restarting", "restarting", rw));
+      field<&SessionConfig::restarting>("Restarting", "restarting", rw),
+      field<&SessionConfig::fork_limit>("ForkLimit", "forklimit", ro));
 }
 
 constexpr auto describe(const CopyMode*) {
@@ -180,6 +181,12 @@ constexpr auto describe(const Build*) {
                 field<&Build::state>("State"), field<&Build::plugin_version>("PluginVersion"));
 }
 
+constexpr auto describe(const ForkRequest*) {
+  using namespace fields_of;
+  return fields(field<&ForkRequest::sequence>("Sequence", "sequence", rw),
+                field<&ForkRequest::count>("Count", "count", rw));
+}
+
 constexpr auto describe(const ExecutorConfig*) {
   using namespace fields_of;
   return fields(field<&ExecutorConfig::common>("ExecutorConfigCommon", "common", ro),
@@ -204,7 +211,8 @@ constexpr auto describe(const ExecutorConfig*) {
                 field<&ExecutorConfig::dns_search>("DNSSearch", "dnssearch", ro),
                 field<&ExecutorConfig::dns_options>("DNSOptions", "dnsoptions", ro),
                 field<&ExecutorConfig::time>("Time", "time", ro),
-                field<&ExecutorConfig::entropy>("Entropy", "entropy", ro));
+                field<&ExecutorConfig::entropy>("Entropy", "entropy", ro),
+                field<&ExecutorConfig::fork_request>("ForkRequest", "forkrequest", rw));
 }
 
 }  // namespace berth::config

@@ -117,8 +117,8 @@ std::vector<fs::path> later_modules(const InitramfsSpec& spec, const std::vector
 std::vector<fs::path> all_modules(const InitramfsSpec& spec) {
   std::vector<fs::path> modules = resolve_modules(spec.kernel, spec.modules);
   for (fs::path& module : added_modules(spec, spec.device_modules)) modules.push_back(std::move(module));
-  for (const auto* names :
-       {&spec.firewall_modules, &spec.folder_modules, &spec.nfs_modules, &spec.memory_modules}) {
+  for (const auto* names : {&spec.firewall_modules, &spec.folder_modules, &spec.nfs_modules,
+                            &spec.memory_modules, &spec.copy_modules}) {
     for (fs::path& module : later_modules(spec, *names)) modules.push_back(std::move(module));
   }
   return modules;
@@ -190,6 +190,8 @@ std::string make_initramfs(const InitramfsSpec& spec) {
   if (!nfs.empty()) add_modules("nfs", nfs);
   const std::vector<fs::path> memory = later_modules(spec, spec.memory_modules);
   if (!memory.empty()) add_modules("memory", memory);
+  const std::vector<fs::path> copy = later_modules(spec, spec.copy_modules);
+  if (!copy.empty()) add_modules("copy", copy);
   return std::move(archive).finish();
 }
 

@@ -46,6 +46,11 @@ inline constexpr std::array<std::string_view, 1> kMemoryModules{"virtio_mem"};
 /// What the guest loads when it mounts a folder of the host.
 inline constexpr std::array<std::string_view, 1> kFolderModules{"virtiofs"};
 
+/// What the guest loads when its machine is the copy of another.
+inline constexpr std::array<std::string_view, 1> kCopyModules{
+    "tcp_diag",  // ends connections that the other machine goes on with
+};
+
 struct InitramfsSpec {
   GuestKernel kernel;
   std::filesystem::path init;  ///< static binary, becomes /init
@@ -59,12 +64,14 @@ struct InitramfsSpec {
   std::vector<std::string_view> nfs_modules{};
   /// Likewise left out when the kernel lacks them.
   std::vector<std::string_view> memory_modules{kMemoryModules.begin(), kMemoryModules.end()};
+  std::vector<std::string_view> copy_modules{kCopyModules.begin(), kCopyModules.end()};
 };
 
 /// The archive's bytes, uncompressed newc: /init, /dev/console, /modules/NN-NAME.ko in load order, and
 /// /modules/order with one file name a line; those of devices, of the firewall, for folders of the host, for
-/// NFS and for more memory with lists of their own, /modules/devices, /modules/firewall, /modules/folders,
-/// /modules/nfs and /modules/memory. Throws not-found naming what is missing.
+/// NFS, for more memory and for copies with lists of their own, /modules/devices, /modules/firewall,
+/// /modules/folders, /modules/nfs, /modules/memory and /modules/copy. Throws not-found naming what is
+/// missing.
 std::string make_initramfs(const InitramfsSpec& spec);
 
 /// The archive as a file in `cache`, made when there is none for these inputs (identified by kernel release

@@ -29,6 +29,8 @@ class AttachPort : public std::enable_shared_from_this<AttachPort> {
   /// A TCP connection made in the guest; throws unavailable when nothing accepts it there.
   Task<std::unique_ptr<ssh::Channel>> forward(ssh::ForwardTarget target);
 
+  /// The guest has served somebody else: the first connection of this end comes with a reset as well.
+  void take_over() { used_ = true; }
   /// Breaks the connection there is; the next call of open() makes a new one.
   void drop_connection();
   /// Ends the port and whatever waits for it.

@@ -56,6 +56,11 @@ inline constexpr std::string_view processes = "processes";  ///< answers with th
 inline constexpr std::string_view adjust = "adjust";  ///< use the CPUs and memory that the machine has now
 /// gives up the connection over the attach port and skips what the host sent up to the token
 inline constexpr std::string_view reset_attach = "reset-attach";
+/// what the guest does so that a copy of its machine can be made; until thaw
+inline constexpr std::string_view prepare_copy = "prepare-copy";
+/// the first order that a copy gets: it is another pod from now on
+inline constexpr std::string_view become = "become";
+inline constexpr std::string_view forked = "forked";  ///< answers a process that asked for copies
 }  // namespace verb
 
 struct Order {
@@ -67,7 +72,7 @@ struct Order {
   std::int32_t rows = 0;
   std::int64_t time = 0;    ///< what the wall clock is to say: nanoseconds since 1970-01-01 UTC; 0: nothing
   std::int64_t offset = 0;  ///< of clock: nanoseconds that it is behind, see docs/control.md
-  std::string token;        ///< of reset_attach: a line of printable characters
+  std::string token;        ///< a line of printable characters; of become: the new id, of forked: the answer
   std::int32_t cpus = 0;    ///< of adjust: answer when so many are online
 };
 

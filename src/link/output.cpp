@@ -16,7 +16,7 @@ OutputRecord decode_header(std::string_view header, std::size_t& payload_size) {
   payload_size = wire::get_u32(header.data());
   const auto kind = static_cast<std::uint8_t>(header[kKindAt]);
   const bool known = kind >= static_cast<std::uint8_t>(OutputKind::open) &&
-                     kind <= static_cast<std::uint8_t>(OutputKind::end);
+                     kind <= static_cast<std::uint8_t>(OutputKind::mark);
   if (payload_size > kOutputPayloadLimit || !known || header[kZeroAt] != 0) {
     throw Error(Code::corrupt, "the output port carried something that is not a record");
   }

@@ -15,7 +15,8 @@ enum class OutputKind : std::uint8_t {
   open = 1,  ///< names the session that the number stands for from now on; the payload is its id
   standard_output = 2,
   standard_error = 3,
-  end = 4,  ///< no more of this session: everything it wrote came before
+  end = 4,   ///< no more of this session: everything it wrote came before
+  mark = 5,  ///< of no session (0): what verb::prepare_copy asked for, the payload is its token
 };
 
 /// One record of the output port; the byte-level format is in docs/output.md.

@@ -112,6 +112,10 @@ std::string full_hostname(const config::ExecutorConfig& config) {
   return config.domainname.empty() ? config.hostname : config.hostname + "." + config.domainname;
 }
 
+void require_session_id(const std::string& id) {
+  if (!is_valid_name(id)) throw Error(Code::invalid_argument, "\"{}\" cannot be the id of a session", id);
+}
+
 std::filesystem::path cgroup_folder() {
   return std::filesystem::path(os::kCgroupHierarchy) / "berth";
 }

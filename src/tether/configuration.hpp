@@ -24,6 +24,9 @@ std::vector<DiskLimit> make_disk_limits(const config::IoLimit& limit, const std:
 /// The machine's host name: hostname, with the domain when there is one, or the first 12 digits of the id.
 std::string full_hostname(const config::ExecutorConfig& config);
 
+/// An id is a directory below the cgroups'. Throws invalid-argument for what cannot be one.
+void require_session_id(const std::string& id);
+
 /// The cgroup that holds all containers.
 std::filesystem::path cgroup_folder();
 

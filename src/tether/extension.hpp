@@ -38,6 +38,9 @@ class Extension {
   virtual Task<extraconfig::Pairs> obey(link::Order order);
   /// Several at a time. What it throws the peer is told.
   virtual Task<> serve(std::shared_ptr<link::ssh::Channel> channel, link::ssh::Request request);
+  /// The machine is a copy of another one, which goes on with the peers of this one. Its containers stand
+  /// still, and a configuration of its own comes next. A failure is logged.
+  virtual Task<> become_copy();
   /// The machine ends: its sessions have, and its file systems are to be unmounted next. Once, unless it
   /// failed to start, and neither start() nor reload() runs any more. It is not waited for longer than the
   /// machine's end may take.

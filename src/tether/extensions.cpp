@@ -15,6 +15,10 @@ Task<> Extension::start() {
   co_return;
 }
 
+Task<> Extension::become_copy() {
+  co_return;
+}
+
 Task<> Extension::reload(const config::ExecutorConfig& /*config*/) {
   co_return;
 }
@@ -147,6 +151,17 @@ void Extensions::reload(const config::ExecutorConfig& config) {
     if (member->state == Member::State::failed) continue;
     member->newest = copy;
     member->changed.notify_all();
+  }
+}
+
+Task<> Extensions::become_copy() {
+  for (const auto& member : members_) {
+    if (member->state != Member::State::started) continue;
+    try {
+      co_await member->extension->become_copy();
+    } catch (const std::exception& error) {
+      log::error("extension {}: {}", member->extension->name(), error.what());
+    }
   }
 }
 

@@ -19,6 +19,8 @@ class Extensions {
   void start();
   /// Tells them all of a configuration; does not wait for what they make of it.
   void reload(const config::ExecutorConfig& config);
+  /// Tells those that have started that the machine is a copy.
+  Task<> become_copy();
   /// Throws unsupported when none has the verb, and unavailable when the one that has it did not start.
   Task<extraconfig::Pairs> obey(link::Order order);
   /// The same for a subsystem of SSH.

@@ -27,7 +27,7 @@ class NewestJob {
   /// one wants something else (returns when that is there, or throws what that threw). Throws what applying
   /// throws, wrong-state after stop().
   Task<bool> bring_up(Wanted wanted) {
-    if (newest_ && !newest_->failure && newest_->wanted == wanted) co_return newest_->done;
+    if (newest_ && !newest_->failure && !newest_->stale && newest_->wanted == wanted) co_return newest_->done;
     const auto job = std::make_shared<Job>();
     job->wanted = std::move(wanted);
     newest_ = job;
@@ -37,6 +37,10 @@ class NewestJob {
     if (!job->done) co_await follow_newest();
     if (job->failure) std::rethrow_exception(job->failure);
     co_return job->done;
+  }
+  /// The machine is no longer as it was made: what a configuration wants next is made even if it is the same.
+  void invalidate() {
+    if (newest_) newest_->stale = true;
   }
   /// Waits until none is under way.
   Task<> wait_settled() {
@@ -57,6 +61,7 @@ class NewestJob {
   struct Job {
     Wanted wanted;
     bool done = false;
+    bool stale = false;
     std::exception_ptr failure;
   };
   bool is_wanted(const std::shared_ptr<Job>& job) const { return newest_ == job && !stopped_; }

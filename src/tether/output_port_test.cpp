@@ -1,8 +1,10 @@
 #include "tether/output_port.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstring>
+#include <vector>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -69,6 +71,38 @@ TEST(OutputPort, TakesTurns) {
   }
   EXPECT_GE(first, 50);
   EXPECT_NEAR(first, second, 2);
+}
+
+TEST(OutputPort, HoldsBackWhatComesAfterAMark) {
+  asio::io_context loop;
+  auto [host, guest] = make_socket_pair();
+  const ManualClock clock;
+  OutputPort port(std::move(guest), loop.get_executor(), clock);
+  int written = 0;
+  const auto write = [&] {
+    asio::co_spawn(loop, write_records(port, 1, 'a', 1, written), asio::detached);
+    loop.restart();
+    loop.poll();
+  };
+  write();
+  asio::co_spawn(loop, port.mark("token"), asio::detached);
+  write();
+  EXPECT_EQ(written, 1);
+  EXPECT_FALSE(port.all_written());
+  port.put_first(link::encode_output_header(link::OutputKind::open, 1, Nanoseconds(0), 4) + "name");
+  port.release();
+  write();
+  EXPECT_EQ(written, 3);
+  EXPECT_TRUE(port.all_written());
+
+  using link::OutputKind;
+  std::vector<OutputKind> kinds;
+  std::string buffer(1u << 20, '\0');
+  const ssize_t n = ::read(host.get(), buffer.data(), buffer.size());
+  link::OutputParser().feed({buffer.data(), static_cast<std::size_t>(n)},
+                            [&](link::OutputRecord&& record) { kinds.push_back(record.kind); });
+  EXPECT_EQ(kinds, std::vector<OutputKind>({OutputKind::standard_output, OutputKind::mark, OutputKind::open,
+                                            OutputKind::standard_output, OutputKind::standard_output}));
 }
 
 }  // namespace

@@ -35,6 +35,8 @@ class Pod {
   virtual Task<> serve(std::shared_ptr<link::ssh::Channel> channel, link::ssh::Request request) = 0;
   /// The orderly end of everything; when it returns, the answer to the order can go out.
   virtual Task<> leave(Leave how) = 0;
+  /// The containers go on: what was held back for a copy of the machine leaves.
+  virtual void go_on() = 0;
 };
 
 }  // namespace berth::tether

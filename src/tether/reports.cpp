@@ -18,7 +18,7 @@ void Tether::report_soon() {
 
 Task<> Tether::report_loop() {
   while (!link_lost_) {
-    while (!report_pending_) co_await report_changed_.wait();
+    while (!report_pending_ || copying_) co_await report_changed_.wait();
     report_pending_ = false;
     extraconfig::Pairs now = writable_pairs(config_);
     extraconfig::Difference difference = extraconfig::diff(reported_, now);

@@ -16,6 +16,7 @@
 #include "extraconfig/codec.hpp"
 #include "tether/configuration.hpp"
 #include "tether/os/boot.hpp"
+#include "tether/os/generators.hpp"
 #include "tether/os/held_devices.hpp"
 #include "tether/os/wall_clock.hpp"
 #include "tether/session/device_filter.hpp"
@@ -43,11 +44,6 @@ link::Hello make_hello(std::int64_t began_nanoseconds) {
   return hello;
 }
 
-/// An id is a directory below the cgroups'.
-void require_session_id(const std::string& id) {
-  if (!is_valid_name(id)) throw Error(Code::invalid_argument, "\"{}\" cannot be the id of a session", id);
-}
-
 }  // namespace
 
 Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& devices, os::Modules& modules,
@@ -64,8 +60,10 @@ Tether::Tether(const asio::any_io_executor& executor, Ports ports, os::Devices& 
                     [this](const os::Endpoints& wanted) {
                       return network_.apply(wanted, config_.hostname, {kDeviceLimit, kLeaseLimit});
                     }),
+      modules_(modules),
       root_(devices, modules, [this] { return nfs_surroundings(); }),
       mount_jobs_(executor, [this](const Mounts& wanted) { return apply_mounts(wanted); }),
+      identity_files_(root_),
       growth_(executor, modules),
       extensions_(executor),
       report_changed_(executor),
@@ -156,6 +154,7 @@ void Tether::tell_sessions() {
     record_status(entry.status, *configured);
     entry.restarts.record(*configured);
   }
+  config_.fork_request = fork_request_;
   restarts_changed_.notify_all();
 }
 
@@ -163,8 +162,7 @@ void Tether::tell_sessions() {
 Task<> Tether::apply_at_once() {
   os::release_devices();
   apply_time_and_entropy();
-  const std::string hostname = full_hostname(config_);
-  check(::sethostname(hostname.data(), hostname.size()), "set the host name");
+  apply_hostname();
   if (containers_begun_) co_await apply_containers();
 }
 
@@ -183,6 +181,8 @@ Task<> Tether::apply_containers() {
   if (!config_.sessions.empty()) {
     co_await root_.assemble(kDeviceLimit);
     root_.apply_names(make_name_settings(config_));
+    identity_files_.apply(config_.common.id);
+    apply_forks();
     containers_begun_ = true;
   }
   extensions_.reload(config_);
@@ -232,6 +232,7 @@ void Tether::apply_time_and_entropy() {
   }
   if (!config_.entropy.data.empty() && config_.entropy.data != applied_entropy_) {
     os::add_entropy(config_.entropy.data);
+    os::reseed_generators(config_.entropy.data);
     applied_entropy_ = config_.entropy.data;
   }
 }
@@ -296,7 +297,7 @@ SessionSpec Tether::make_session_spec(const std::string& id, const config::Sessi
   const bool runs = container != sessions_.end() && container->second.session &&
                     container->second.session->pidfd() >= 0 && container->second.status.running();
   if (!runs) throw Error(Code::wrong_state, "container {} is not running", config.container);
-  const auto folder = cgroup_folder() / config.container;
+  const auto folder = container->second.session->cgroup().path();
   return {id,
           std::move(plan),
           "",
@@ -355,6 +356,12 @@ Task<extraconfig::Pairs> Tether::obey(link::Order order) {
     co_return processes(order.session);
   } else if (order.verb == link::verb::adjust) {
     co_await adjust(order.cpus);
+  } else if (order.verb == link::verb::prepare_copy) {
+    co_await prepare_copy(std::move(order.token));
+  } else if (order.verb == link::verb::become) {
+    co_await become(std::move(order.session), std::move(order.token));
+  } else if (order.verb == link::verb::forked) {
+    answer_fork(std::move(order.token));
   } else {
     co_return co_await extensions_.obey(std::move(order));
   }

@@ -13,10 +13,12 @@
 #include "link/control.hpp"
 #include "link/messages.hpp"
 #include "tether/extensions.hpp"
+#include "tether/fork_server.hpp"
 #include "tether/network_jobs.hpp"
 #include "tether/os/container_root.hpp"
 #include "tether/os/devices.hpp"
 #include "tether/os/growth.hpp"
+#include "tether/os/identity_files.hpp"
 #include "tether/os/network.hpp"
 #include "tether/output_port.hpp"
 #include "tether/pod.hpp"
@@ -58,6 +60,7 @@ class Tether : public Pod {
     return extensions_.serve(std::move(channel), std::move(request));
   }
   Task<> leave(Leave how) override;
+  void go_on() override;
 
  private:
   struct Entry {
@@ -89,6 +92,14 @@ class Tether : public Pod {
   void apply_time_and_entropy();
   void apply_sessions();
   void stop_removed_sessions();
+
+  Task<> prepare_copy(std::string token);
+  Task<> fall_silent(std::string token);
+  Task<> become(std::string old_id, std::string new_id);
+  void rename_container(const std::string& old_id, const std::string& new_id);
+  void apply_hostname();
+  void apply_forks();
+  void answer_fork(std::string line);
 
   Task<extraconfig::Pairs> obey(link::Order order);
   Task<> start_session(std::string id);
@@ -130,10 +141,13 @@ class Tether : public Pod {
   const std::uint64_t memory_for_containers_;
   std::int64_t applied_time_ = 0;
   std::string applied_entropy_;
+  std::string applied_hostname_;
   os::Network network_;
   NetworkJobs network_jobs_;
+  os::Modules& modules_;
   os::ContainerRoot root_;
   NewestJob<Mounts> mount_jobs_;
+  os::IdentityFiles identity_files_;
   os::Growth growth_;
   bool containers_begun_ = false;  ///< sessions were begun: from now on nothing of theirs waits for networks
 
@@ -143,10 +157,15 @@ class Tether : public Pod {
   extraconfig::Pairs reported_;
   bool report_pending_ = false;
   bool reporting_ = false;
+  bool copying_ = false;  ///< nothing leaves by itself before the containers go on
+  bool is_new_copy_ = false;
   bool link_lost_ = false;
   Event report_changed_;
   std::optional<Leave> leave_;
   bool shutting_down_ = false;
+
+  config::ForkRequest fork_request_;  ///< as the configuration is to have it
+  std::shared_ptr<ForkServer> fork_server_;
 
   std::uint64_t restart_tickets_ = 0;
   Event restarts_changed_;

@@ -38,6 +38,7 @@ void make_root(const fs::path& root) {
     make_directories(root / folder, 0755);
   fs::copy_file("/bin/busybox", root / "bin/busybox");
   fs::permissions(root / "bin/busybox", fs::perms(0755));
+  fs::copy_file(BERTH_FORK_CLIENT, root / "bin/berth-fork");
   const std::string applets = run_tool("/bin/busybox", {"--list"});
   std::size_t begin = 0;
   while (begin < applets.size()) {
@@ -145,7 +146,7 @@ Task<std::unique_ptr<Guest>> Guest::boot(const Options& options) {
   guest->folder_ = std::move(folder);
   guest->scratch_ = scratch;
   spawn_detached(executor, "control", guest->serve_control());
-  spawn_detached(executor, "output", guest->read_output());
+  spawn_detached(executor, "output", guest->serve_output());
   const auto deadline = std::chrono::steady_clock::now() + kLimit;
   while (!guest->greeted_) {
     if (!co_await guest->changed_.wait_until(deadline)) {
@@ -162,6 +163,7 @@ Task<> Guest::serve_control() {
       extraconfig::decode(document.keys.changed, hello_);
       greeted_ = true;
     } else {
+      ++reports_;
       for (const auto& [key, value] : document.keys.changed)
         EXPECT_TRUE(extraconfig::guest_writable(key)) << key;
       extraconfig::apply(document.keys, told_);
@@ -178,11 +180,16 @@ Task<> Guest::serve_control() {
   });
 }
 
-Task<> Guest::read_output() {
+Task<> Guest::serve_output() {
   link::OutputParser parser;
   std::string buffer(64 << 10, '\0');
   while (const std::size_t n = co_await output_port_.read_some(buffer.data(), buffer.size())) {
+    output_bytes_ += n;
     parser.feed({buffer.data(), n}, [this](link::OutputRecord&& record) {
+      if (record.kind == link::OutputKind::mark) {
+        marks_.push_back(std::move(record.payload));
+        return;
+      }
       if (record.kind == link::OutputKind::open) {
         numbers_[record.session] = record.payload;
         outputs_[record.payload] = {};
@@ -195,6 +202,7 @@ Task<> Guest::read_output() {
       output.ended = output.ended || record.kind == link::OutputKind::end;
     });
     changed_.notify_all();
+    while (!reading_) co_await changed_.wait();
   }
 }
 

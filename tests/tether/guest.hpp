@@ -95,6 +95,18 @@ class Guest {
   /// streams.
   Task<std::unique_ptr<link::ssh::Channel>> exec_attached(std::string id, std::vector<std::string> command);
 
+  /// Tokens of the marks on the output port.
+  const std::vector<std::string>& marks() const { return marks_; }
+  std::uint64_t output_bytes() const { return output_bytes_; }
+  int reports() const { return reports_; }
+  /// While false nothing is read of the output port.
+  void read_output(bool on) {
+    reading_ = on;
+    changed_.notify_all();
+  }
+  /// The next push() tells everything, as a launcher that the guest has not heard of.
+  void begin_anew() { told_.clear(); }
+
   link::AttachPort& attach_port() { return *attach_port_; }
 
   const link::Hello& hello() const { return hello_; }
@@ -107,7 +119,7 @@ class Guest {
   Guest(const asio::any_io_executor& executor, std::unique_ptr<hypervisor::Machine> machine);
   Task<> serve_control();
   Task<> reset_attach(std::string token);
-  Task<> read_output();
+  Task<> serve_output();
 
   asio::any_io_executor executor_;
   std::unique_ptr<TempDir> folder_;
@@ -121,6 +133,10 @@ class Guest {
   Event changed_;
   std::map<std::string, SessionOutput> outputs_;
   std::map<std::uint16_t, std::string> numbers_;
+  std::vector<std::string> marks_;
+  std::uint64_t output_bytes_ = 0;
+  int reports_ = 0;
+  bool reading_ = true;
   link::ssh::KeyPair host_key_;
   link::ssh::KeyPair client_key_;
   std::shared_ptr<link::AttachPort> attach_port_;

@@ -37,8 +37,12 @@ void Client::start() {
 
 void Client::stop() {
   if (stopped_) return;
-  stopped_ = true;
   if (const auto packet = exchange_.release()) parts_.transport->send(*packet);
+  abandon();
+}
+
+void Client::abandon() {
+  stopped_ = true;
   parts_.transport->close();
   wake_.notify_all();
 }

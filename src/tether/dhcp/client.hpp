@@ -43,6 +43,8 @@ class Client : public std::enable_shared_from_this<Client> {
   void start();
   /// Gives the lease back and ends. There is no call of on_change any more.
   void stop();
+  /// Asks for nothing any more and gives nothing back: somebody else goes on with the lease.
+  void abandon();
   /// Looks at the clock again.
   void wake() { wake_.notify_all(); }
 

@@ -23,6 +23,11 @@ Task<extraconfig::Pairs> Attach::obey(link::Order order) {
   co_return extraconfig::Pairs{};
 }
 
+Task<> Attach::become_copy() {
+  if (server_) server_->drop();
+  co_return;
+}
+
 AttachSource Attach::make_source() {
   return {[this] { return host_key_; },
           [this] { return authorized_keys_; },

@@ -17,6 +17,7 @@ class Attach : public Extension {
   std::vector<std::string_view> verbs() const override { return {link::verb::reset_attach}; }
   Task<> reload(const config::ExecutorConfig& config) override;
   Task<extraconfig::Pairs> obey(link::Order order) override;
+  Task<> become_copy() override;
 
  private:
   AttachSource make_source();

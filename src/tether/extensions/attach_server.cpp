@@ -80,6 +80,12 @@ Task<> AttachServer::reset(std::string token) {
   }
 }
 
+void AttachServer::drop() {
+  used_ = true;
+  token_.clear();
+  reset_.notify_all();
+}
+
 Task<> AttachServer::meet_host() {
   const std::string token = std::exchange(token_, {});
   used_ = true;

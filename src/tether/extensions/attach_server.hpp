@@ -35,6 +35,8 @@ class AttachServer : public std::enable_shared_from_this<AttachServer> {
   /// Gives up the connection there is, to meet the host again at the token (link/resync.hpp). When this
   /// returns nothing else reads the port any more. Throws invalid-argument for what cannot be a token.
   Task<> reset(std::string token);
+  /// Gives up the connection there is; nothing else is served before a reset.
+  void drop();
 
  private:
   Task<> serve_next();

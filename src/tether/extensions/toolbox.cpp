@@ -44,6 +44,7 @@ Task<extraconfig::Pairs> Toolbox::obey(link::Order order) {
   if (order.verb == link::verb::freeze) {
     Cgroup(cgroup_folder()).freeze();
   } else if (order.verb == link::verb::thaw) {
+    pod_.go_on();
     thaw(order);
   } else {
     co_await pod_.leave(order.verb == link::verb::reboot ? Leave::reboot : Leave::power_off);

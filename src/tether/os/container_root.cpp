@@ -303,16 +303,28 @@ void ContainerRoot::apply_names(const NameSettings& settings) {
     if (blended != now) write_in_place(state_path(file), blended);
   }
   if (!names_) {
-    for (const std::string_view name : kNameFiles) bind_name_file(std::string(name));
+    for (const std::string_view name : kNameFiles)
+      bind_file(state_path(fmt::format("etc/{}", name)), fmt::format("/etc/{}", name));
   }
   names_ = settings;
 }
 
-void ContainerRoot::bind_name_file(const std::string& name) {
-  const std::string path = "/etc/" + name;
+bool ContainerRoot::has_folder(const std::string& path) const {
+  const UniqueFd found = find_in_root(root_.get(), path);
+  return found && is_folder(descriptor_path(found.get()));
+}
+
+std::string ContainerRoot::read_file(const std::string& path) const {
+  return read_image_file(root_.get(), path);
+}
+
+void ContainerRoot::bind_file(const std::string& source, const std::string& path) {
   const UniqueFd target = make_in_root(root_.get(), path, true);
-  bind_mount(state_path("etc/") + name, descriptor_path(target.get()));
-  base_mounts_.push_back(path_ + path);
+  bind_mount(source, descriptor_path(target.get()));
+  std::array<char, 4096> real;
+  const ssize_t n =
+      check(::readlink(descriptor_path(target.get()).c_str(), real.data(), real.size()), "readlink");
+  base_mounts_.emplace_back(real.data(), static_cast<std::size_t>(n));
 }
 
 void ContainerRoot::unmount() {

@@ -51,6 +51,13 @@ class ContainerRoot {
   /// the container's the first time. What the image and the container have written into them stays.
   void apply_names(const NameSettings& settings);
 
+  /// Of the root as it is before any container runs in it: whether there is such a folder, and a file's text;
+  /// empty when it is missing.
+  bool has_folder(const std::string& path) const;
+  std::string read_file(const std::string& path) const;
+  /// Binds a file of the tether's, or a socket, on a place in the root, which is made.
+  void bind_file(const std::string& source, const std::string& path);
+
   /// Takes away what is mounted from servers, whether somebody uses it or not, when what was written is
   /// there. A server that does not take it within `limit` is given up: what is asked of it fails until nobody
   /// waits for one (`released`), at most for `patience`.
@@ -86,7 +93,6 @@ class ContainerRoot {
   Task<std::string> prepare_nfs(config::MountSpec spec, Mounted& mounted, Limits limits);
   std::vector<std::string> detach_remote();
   void write_back_disks();
-  void bind_name_file(const std::string& name);
 
   Devices& devices_;
   Modules& modules_;

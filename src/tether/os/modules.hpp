@@ -33,5 +33,7 @@ inline constexpr const char* kFolderModules = "folders";
 inline constexpr const char* kNfsModules = "nfs";
 /// What memory needs that comes while the machine runs.
 inline constexpr const char* kMemoryModules = "memory";
+/// What ends the connections of a machine that is the copy of another.
+inline constexpr const char* kCopyModules = "copy";
 
 }  // namespace berth::tether::os

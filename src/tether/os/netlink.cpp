@@ -97,4 +97,22 @@ int NetlinkSocket::receive_errors(std::uint32_t first, std::uint32_t last, std::
   }
 }
 
+std::vector<std::string> NetlinkSocket::receive_dump(std::uint32_t sequence, std::string_view doing) {
+  alignas(nlmsghdr) std::array<char, 32768> buffer;
+  std::vector<std::string> bodies;
+  while (true) {
+    const auto size = check(::recv(socket_.get(), buffer.data(), buffer.size(), 0), doing);
+    auto left = static_cast<unsigned>(size);
+    for (const auto* header = reinterpret_cast<const nlmsghdr*>(buffer.data()); NLMSG_OK(header, left);
+         header = NLMSG_NEXT(header, left)) {
+      if (header->nlmsg_seq != sequence) continue;
+      if (header->nlmsg_type == NLMSG_DONE) return bodies;
+      const auto* body = static_cast<const char*>(NLMSG_DATA(header));
+      if (header->nlmsg_type == NLMSG_ERROR)
+        throw errno_error(doing, -reinterpret_cast<const nlmsgerr*>(body)->error);
+      bodies.emplace_back(body, header->nlmsg_len - NLMSG_LENGTH(0));
+    }
+  }
+}
+
 }  // namespace berth::tether::os

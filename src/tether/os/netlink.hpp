@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/unique_fd.hpp"
 
@@ -53,6 +54,8 @@ class NetlinkSocket {
   int receive_error(std::uint32_t sequence, std::string_view doing);
   /// The first error among the acknowledgements of `first` to `last`, which come in this order; 0 for none.
   int receive_errors(std::uint32_t first, std::uint32_t last, std::string_view doing);
+  /// The bodies of all messages that answer an NLM_F_DUMP. Throws the kernel's error.
+  std::vector<std::string> receive_dump(std::uint32_t sequence, std::string_view doing);
 
  private:
   UniqueFd socket_;

@@ -118,6 +118,24 @@ void Network::release() {
   }
 }
 
+void Network::leave_as_copy() {
+  const dhcp::Mac unnamed = parse_mac(link::kUnnamedCard);
+  for (auto& [device, card] : cards_) {
+    if (card.client) card.client->abandon();
+    if (!interface_exists(card.interface)) continue;
+    rtnetlink_.set_down(card.interface);
+    for (const InterfaceAddress& address : card.applied.addresses)
+      rtnetlink_.remove_address(card.interface, address);
+    rtnetlink_.set_mtu(card.interface, card.first_mtu);
+    if (!is_mac_address(device)) continue;
+    rtnetlink_.set_hardware_address(card.interface,
+                                    {reinterpret_cast<const char*>(unnamed.data()), unnamed.size()});
+    left_[card.interface] = card.plan.endpoints;
+  }
+  cards_.clear();
+  endpoints_.clear();
+}
+
 void Network::set_loopback_up() {
   rtnetlink_.set_up(kLoopbackIndex);
 }
@@ -212,23 +230,33 @@ const std::optional<Lease>& Network::lease_of(const std::string& endpoint) const
 }
 
 /// See link::kUnnamedCard.
-void Network::name_card(const std::vector<CardPlan>& plans) {
-  const std::optional<std::string> unnamed = Devices::find_interface(link::kUnnamedCard);
-  if (!unnamed) return;
-  const auto plan = std::find_if(plans.begin(), plans.end(), [](const CardPlan& candidate) {
-    return is_mac_address(candidate.device) && !Devices::find_interface(candidate.device);
-  });
-  if (plan == plans.end()) return;
-  const dhcp::Mac mac = parse_mac(plan->device);
-  rtnetlink_.wait_registered();
-  rtnetlink_.set_hardware_address(interface_index(*unnamed),
-                                  {reinterpret_cast<const char*>(mac.data()), mac.size()});
+void Network::name_cards(const std::vector<CardPlan>& plans) {
+  for (const CardPlan& plan : plans) {
+    if (!is_mac_address(plan.device) || Devices::find_interface(plan.device)) continue;
+    const std::optional<unsigned> unnamed = unnamed_card(plan);
+    if (!unnamed) return;
+    const dhcp::Mac mac = parse_mac(plan.device);
+    rtnetlink_.wait_registered();
+    rtnetlink_.set_hardware_address(*unnamed, {reinterpret_cast<const char*>(mac.data()), mac.size()});
+    left_.erase(*unnamed);
+  }
+}
+
+std::optional<unsigned> Network::unnamed_card(const CardPlan& plan) const {
+  for (const auto& [interface, endpoints] : left_) {
+    const bool same = std::any_of(plan.endpoints.begin(), plan.endpoints.end(), [&](const std::string& key) {
+      return std::find(endpoints.begin(), endpoints.end(), key) != endpoints.end();
+    });
+    if (same && interface_exists(interface)) return interface;
+  }
+  const std::optional<std::string> any = Devices::find_interface(link::kUnnamedCard);
+  return any ? std::optional(interface_index(*any)) : std::nullopt;
 }
 
 Task<> Network::find_cards(std::vector<CardPlan>& plans, Milliseconds limit,
                            std::map<std::string, std::string>& names) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
-  name_card(plans);
+  name_cards(plans);
   for (const CardPlan& plan : plans) {
     try {
       names[plan.device] = co_await devices_.interface(plan.device, left_until(deadline));

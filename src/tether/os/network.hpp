@@ -45,6 +45,11 @@ class Network {
   /// Gives leases back and asks for none any more.
   void release();
 
+  /// The machine is a copy of another, which goes on with the addresses: the cards are set down and lose
+  /// theirs, those of the hardware as well (link::kUnnamedCard). What is applied next begins anew; a card
+  /// gets the address of the one with the same networks.
+  void leave_as_copy();
+
   /// Writes into the endpoints what they were assigned.
   void record(Endpoints& endpoints) const;
 
@@ -74,7 +79,8 @@ class Network {
   Task<> wait_leases(Milliseconds limit);
   const std::optional<Lease>& lease_of(const std::string& endpoint) const;
   void set_mtu(Card& card, const std::string& name);
-  void name_card(const std::vector<CardPlan>& plans);
+  void name_cards(const std::vector<CardPlan>& plans);
+  std::optional<unsigned> unnamed_card(const CardPlan& plan) const;
   Task<> find_cards(std::vector<CardPlan>& plans, Milliseconds limit,
                     std::map<std::string, std::string>& names);
   void rename_cards(const std::vector<CardPlan>& plans, std::map<std::string, std::string>& names);
@@ -94,8 +100,9 @@ class Network {
   Event lease_changed_;
   Rtnetlink rtnetlink_;
   Endpoints endpoints_;
-  std::vector<firewall::CardPolicy> policies_;  ///< that the kernel has
-  std::map<std::string, Card> cards_;           ///< by device
+  std::vector<firewall::CardPolicy> policies_;         ///< that the kernel has
+  std::map<std::string, Card> cards_;                  ///< by device
+  std::map<unsigned, std::vector<std::string>> left_;  ///< unnamed interfaces, the endpoints of their cards
 };
 
 }  // namespace berth::tether::os

@@ -1,5 +1,6 @@
 #include "tether/session/container_mounts.hpp"
 
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -11,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "base/io.hpp"
+#include "tether/os/identity_files.hpp"
 #include "tether/os/mount.hpp"
 
 namespace berth::tether {
@@ -116,11 +118,30 @@ void protect(const char* path) {
   os::bind_mount(path, path, kSafe | MS_RDONLY);
 }
 
+/// os::kBootIdFile; taken while the machine's root can be seen. Nothing for a pod without an id.
+UniqueFd take_boot_id() {
+  UniqueFd file(::open_tree(AT_FDCWD, os::kBootIdFile, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  if (file) {
+    check(::mount_setattr(file.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes),
+          "protect the boot id");
+  }
+  return file;
+}
+
+void place_boot_id(const UniqueFd& file) {
+  if (!file) return;
+  check(::move_mount(file.get(), "", AT_FDCWD, os::kBootId, MOVE_MOUNT_F_EMPTY_PATH),
+        "bind the boot id in the container");
+}
+
 }  // namespace
 
 void enter_container_root(const std::string& root, const ContainerSettings& settings) {
   // Nothing goes back, but volumes that come and go later in the root are seen.
   check(::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr), "keep the mounts to the container");
+  const UniqueFd boot_id = take_boot_id();
   check(::chdir(root.c_str()), "enter the container's root");
   // The old root ends up on top of the new one and goes from there.
   check(::syscall(SYS_pivot_root, ".", "."), "change to the container's root");
@@ -140,6 +161,7 @@ void enter_container_root(const std::string& root, const ContainerSettings& sett
   for (const auto& [name, value] : settings.sysctls) set_kernel_setting(name, value);
   for (const char* path : kMaskedPaths) mask(path);
   for (const char* path : kReadOnlyPaths) protect(path);
+  place_boot_id(boot_id);
 }
 
 void mount_console(const std::string& slave_path) {

@@ -334,6 +334,15 @@ void Session::resize(WindowSize window) {
   if (spec_.plan.terminal && standard_output_) set_window_size(standard_output_->fd(), window);
 }
 
+bool Session::output_is_read() const {
+  if (held_ || output_channel_) return true;
+  for (const auto& stream : {standard_output_, standard_error_}) {
+    int waiting = 0;
+    if (stream && ::ioctl(stream->fd(), FIONREAD, &waiting) == 0 && waiting > 0) return false;
+  }
+  return true;
+}
+
 void Session::hold_output(bool held) {
   held_ = held;
   changed_.notify_all();

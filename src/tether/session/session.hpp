@@ -81,6 +81,12 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<> wait_ended();
 
   const std::string& id() const { return spec_.id; }
+  /// From now on; its cgroup keeps its path.
+  void rename(std::string id) { spec_.id = std::move(id); }
+  /// Whether it has begun to use the output port and not ended that.
+  bool uses_output_port() const { return status_.running() && !output_channel_; }
+  /// Whether nothing that it has written waits to be read for the output port, but for what is held.
+  bool output_is_read() const;
   const SessionStatus& status() const { return status_; }
   Cgroup& cgroup() { return spec_.cgroup; }
   /// Of the first process; none when it has ended.
