@@ -129,6 +129,8 @@ void declare(ContainerOptions& options, Parser& parser) {
       .list("--ssh-key", "FILE", options.ssh_key_files, "Let the owner of this public key log in by SSH")
       .value("--accel", "auto|kvm|tcg", options.accelerator,
              "Hardware or software virtualization (also BERTH_ACCEL)")
+      .value("--fork-limit", "N", options.fork_limit,
+             "Let processes of the container ask for so many copies of it in all (default none)")
       .flag("--cold", options.cold, "Boot the machine, also where there is a template to start from")
       .value("--pull", "always|missing|never", options.pull, "When to pull the image (default missing)")
       .flag("-q,--quiet", options.quiet, "No progress while pulling")
@@ -242,6 +244,9 @@ engine::CreateOptions parse(const ContainerOptions& options) {
   parse_names(options, result);
   result.accelerator = choose_accelerator(options.accelerator);
   result.cold = options.cold;
+  constexpr std::int64_t kMostForks = 1000;
+  if (!options.fork_limit.empty())
+    result.fork_limit = parse_integer(options.fork_limit, 0, kMostForks, "--fork-limit");
   require_one_of("--pull", options.pull, {"always", "missing", "never"});
   result.open_stdin = options.interactive;
   result.tty = options.tty;

@@ -38,6 +38,7 @@ struct ContainerOptions {
   std::vector<std::string> ssh_key_files;
   std::string accelerator;
   bool cold = false;
+  std::string fork_limit;
   std::string pull = "missing";
   std::string cidfile;
   bool interactive = false;

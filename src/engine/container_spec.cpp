@@ -110,6 +110,7 @@ config::SessionConfig session_of(const CreateOptions& options, const image::Imag
   session.resources.nano_cpus = nano_cpus_of(options.cpus);
   session.resources.io = options.io_limits;
   for (config::IoLimit& limit : session.resources.io) limit.path = mount_path(limit.path);
+  session.fork_limit = options.fork_limit;
   session.active = true;
   return session;
 }

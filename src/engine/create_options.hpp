@@ -74,6 +74,7 @@ struct CreateOptions {
   std::vector<std::string> group_add;
   std::vector<std::string> ssh_keys;  ///< public keys that may log in; lines of authorized_keys
   std::int64_t oom_score_adj = 0;
+  std::int64_t fork_limit = 0;  ///< copies of itself that the container may ask for; 0: none
 };
 
 /// Throws invalid-argument for what cannot be, whatever the image says.

@@ -54,6 +54,7 @@ void Launcher::check_can_be_copied() const {
 }
 
 Task<> Launcher::snapshot(std::string name) {
+  SnapshotStore::check_any_name(name);
   check_can_be_copied();
   while (snapshotting_ > 0 && !exit_) co_await changed_.wait();
   co_await wait_pause_settled();
@@ -154,7 +155,6 @@ void Launcher::note_snapshot(Snapshot& snapshot) const {
   snapshot.pod = pod_.id();
   snapshot.created = clock_.now().count();
   snapshot.qemu = settings_.qemu;
-  snapshot.output_number = output_sessions_.empty() ? 0 : output_sessions_.begin()->first;
   snapshot.runs_ended = runs_ended_;
   snapshot.outputs_ended = outputs_ended_;
   snapshot.guest = guest_keys_;

@@ -139,6 +139,10 @@ Guest::~Guest() {
   close();
 }
 
+void Guest::take_over_attach() {
+  state_->attach->take_over();
+}
+
 void Guest::close() {
   state_->closed = true;
   state_->control.close();

@@ -64,6 +64,8 @@ class Guest {
   /// As long as this lives, an answer of the guest is waited for.
   [[nodiscard]] std::shared_ptr<const Counted> asking();
 
+  /// The guest is a copy: what it has of connections over the attach port is the original's.
+  void take_over_attach();
   void close();
 
  private:

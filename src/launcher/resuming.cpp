@@ -30,30 +30,30 @@ Task<> Launcher::begin_copy(hypervisor::MachineSpec spec) {
   is_clone_ = true;
   runs_ended_ = snapshot.runs_ended;
   outputs_ended_ = snapshot.outputs_ended;
-  if (snapshot.output_number != 0)
-    output_sessions_.emplace(static_cast<std::uint16_t>(snapshot.output_number), pod_.id());
   guest_keys_ = snapshot.guest;
   extraconfig::decode(guest_keys_, guest_config_);
+  fork_requests_seen_ = guest_config_.fork_request.sequence;
 }
 
 /// Nothing of the containers runs before the guest is another pod.
 Task<> Launcher::become_copy() {
   const trace::Span span("copy: new identity");
   co_await wait_first_client();
-  const std::string old_id = guest_config_.common.id;
+  guest_->take_over_attach();
   link::Order order;
   order.verb = link::verb::become;
-  order.session = old_id;
+  order.session = guest_config_.common.id;
   order.token = pod_.id();
   co_await guest_->order(std::move(order), kOrderLimit);
   guest_config_ = copy_config(pod_, guest_config_, guest_->keys(), clock_.now());
   write_login_files();
   co_await send_config();
-  link::Order answer;
-  answer.verb = link::verb::forked;
-  answer.token = settings_.copy_number == 0 ? "error busy the copy was asked for by somebody else"
-                                            : fmt::format("child {} {}", settings_.copy_number, pod_.id());
-  if (guest_config_.fork_request.count != 0) co_await guest_->order(std::move(answer), kOrderLimit);
+  if (settings_.copy_number != 0) {
+    link::Order answer;
+    answer.verb = link::verb::forked;
+    answer.token = fmt::format("child {} {}", settings_.copy_number, pod_.id());
+    co_await guest_->order(std::move(answer), kOrderLimit);
+  }
   link::Order thaw;
   thaw.verb = link::verb::thaw;
   thaw.time = clock_.now().count();

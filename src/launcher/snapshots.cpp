@@ -27,8 +27,8 @@ constexpr auto describe(const SnapshotInfo*) {
       field<&SnapshotInfo::accelerator>("Accelerator"), field<&SnapshotInfo::cpus>("CPUs"),
       field<&SnapshotInfo::most_cpus>("MostCPUs"), field<&SnapshotInfo::memory_bytes>("MemoryBytes"),
       field<&SnapshotInfo::most_memory_bytes>("MostMemoryBytes"), field<&SnapshotInfo::card>("Card"),
-      field<&SnapshotInfo::has_network>("HasNetwork"), field<&SnapshotInfo::output_number>("OutputNumber"),
-      field<&SnapshotInfo::runs_ended>("RunsEnded"), field<&SnapshotInfo::outputs_ended>("OutputsEnded"));
+      field<&SnapshotInfo::has_network>("HasNetwork"), field<&SnapshotInfo::runs_ended>("RunsEnded"),
+      field<&SnapshotInfo::outputs_ended>("OutputsEnded"));
 }
 
 namespace {
@@ -101,6 +101,10 @@ std::string SnapshotStore::passing_name() {
 void SnapshotStore::check_name(std::string_view name) {
   if (!is_valid_name(name) || name.ends_with(kDraft) || name.ends_with(kLock))
     throw Error(Code::invalid_argument, "\"{}\" cannot be the name of a snapshot", printable(name));
+}
+
+void SnapshotStore::check_any_name(std::string_view name) {
+  check_name(name.starts_with(kPassing) ? name.substr(kPassing.size()) : name);
 }
 
 FileLock SnapshotStore::reserve(const std::string& name) {

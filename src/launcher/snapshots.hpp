@@ -37,7 +37,6 @@ struct SnapshotInfo {
   bool has_network = false;
 
   // What its launcher knew of the guest.
-  std::uint32_t output_number = 0;  ///< of the main session on the output port
   std::int64_t runs_ended = 0;
   std::int64_t outputs_ended = 0;
 };
@@ -66,6 +65,9 @@ class SnapshotStore {
   static std::string passing_name();
   /// Throws invalid-argument for what is no name of a snapshot that is kept.
   static void check_name(std::string_view name);
+
+  /// The same, but for a passing snapshot's, too.
+  static void check_any_name(std::string_view name);
 
   /// Whoever makes or uses a passing snapshot holds it. Throws already-exists for a snapshot that is there,
   /// busy while somebody makes it.
