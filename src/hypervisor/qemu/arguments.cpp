@@ -35,7 +35,8 @@ constexpr int kFirstPrivilegedFree = 1024;          // net.ipv4.ip_unprivileged_
 
 /// The options cost nothing where they do not help; bench/boot-options.sh tells what each saves.
 constexpr std::string_view kMachine =
-    "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,smm=off,dump-guest-core=off,mem-merge=off";
+    "q35,usb=off,vmport=off,smbus=off,sata=off,hpet=off,smm=off,dump-guest-core=off,mem-merge=off,"
+    "suppress-vmdesc=on";
 /// What QEMU calls memory that nothing is said about: the name is part of a frozen machine.
 constexpr std::string_view kMemoryId = "pc.ram";
 constexpr std::string_view kTcg = "tcg,tb-size=64";
@@ -233,7 +234,7 @@ void add_machine(CommandLine& line, const MachineSpec& spec, const Channels& cha
     line.add("-object", std::move(*object));
     machine += fmt::format(",memory-backend={}", kMemoryId);
   }
-  if (spec.frozen || spec.receives >= 0) line.add("-incoming", "defer");
+  if (!boots(spec)) line.add("-incoming", "defer");
   line.add("-machine", std::move(machine));
   line.add("-accel", kvm ? "kvm" : std::string(kTcg));
   line.add("-cpu", kvm ? "host" : std::string(kTcgCpu));
@@ -246,6 +247,7 @@ void add_machine(CommandLine& line, const MachineSpec& spec, const Channels& cha
                      : fmt::format("{}M,maxmem={}M", memory_mib(spec), memory_mib(spec) + reserved));
 }
 
+/// Reading them takes a third of the time that QEMU needs to be ready, so one that does not boot has none.
 /// QEMU opens these by path only; the link in /proc leads to the open file whatever folder it is in.
 void add_kernel(CommandLine& line, const MachineSpec& spec, const Channels& channels, const HostFacts& host) {
   line.add("-kernel", fmt::format("/proc/self/fd/{}", line.pass(channels.kernel)));
@@ -378,6 +380,10 @@ void check_network_card(const NetworkCard& card) {
   }
 }
 
+bool boots(const MachineSpec& spec) {
+  return !spec.frozen && spec.receives < 0;
+}
+
 bool has_shared_memory(const MachineSpec& spec) {
   return !spec.shared_folders.empty();
 }
@@ -475,7 +481,7 @@ ProcessSpec make_process_spec(const MachineSpec& spec, const std::filesystem::pa
   CommandLine line(process);
   if (channels.state >= 0) line.pass(channels.state);
   add_machine(line, spec, channels);
-  add_kernel(line, spec, channels, host);
+  if (boots(spec)) add_kernel(line, spec, channels, host);
   add_channels(line, channels);
   line.add("-device", "pvpanic-pci");
   line.add("-device", "virtio-rng-pci,disable-legacy=on");

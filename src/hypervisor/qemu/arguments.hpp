@@ -19,7 +19,7 @@ struct Channels {
   int monitor = -1;
   int console = -1;
   std::array<int, kPortCount> ports{-1, -1, -1};
-  int kernel = -1;
+  int kernel = -1;  ///< this and the next only where boots()
   int initramfs = -1;
   int standard_error = -1;
   int memory = -1;  ///< of MachineSpec::memory_file or FrozenMachine::memory
@@ -48,6 +48,8 @@ inline constexpr std::string_view kUserNetworkId = "user";
 /// The number that Channels::state has in QEMU.
 inline constexpr int kStateDescriptor = 3;
 
+/// Whether it has use for a kernel.
+bool boots(const MachineSpec& spec);
 /// Whether what serves the machine on the host reaches its memory.
 bool has_shared_memory(const MachineSpec& spec);
 

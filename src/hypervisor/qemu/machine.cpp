@@ -343,8 +343,10 @@ std::shared_ptr<QemuMachine::State> spawn(const asio::any_io_executor& executor,
   auto [error_read, error_write] = make_pipe();
   channels.standard_error = error_write.get();
   ends.standard_error = std::move(error_read);
-  channels.kernel = open_for_qemu(spec.kernel, owned);
-  channels.initramfs = open_for_qemu(spec.initramfs, owned);
+  if (boots(spec)) {
+    channels.kernel = open_for_qemu(spec.kernel, owned);
+    channels.initramfs = open_for_qemu(spec.initramfs, owned);
+  }
   channels.state = spec.receives;
   if (spec.frozen) {
     channels.memory = spec.frozen->memory;
