@@ -60,6 +60,7 @@ Task<> Launcher::snapshot(std::string name) {
   co_await wait_pause_settled();
   require_unpaused();
   if (updates_ > 0) throw Error(Code::busy, "container {} is being updated: try again", pod_.name());
+  if (copies_ > 0) throw Error(Code::busy, "files of container {} are being copied: try again", pod_.name());
   const Counted snapshotting(snapshotting_, changed_);
   SnapshotStore store(settings_.paths);
   SnapshotStore::Draft draft = store.begin(name, machine_->size().memory_bytes);

@@ -104,7 +104,6 @@ config::ExecutorConfig copy_config(const record::Pod& pod, const config::Executo
   config.sessions = {{pod.id(), std::move(session)}};
   config.execs = before.execs;
   for (auto& [id, exec] : config.execs) exec.container = pod.id();
-  config.fork_request = before.fork_request;
   return config;
 }
 

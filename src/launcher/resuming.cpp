@@ -32,7 +32,6 @@ Task<> Launcher::begin_copy(hypervisor::MachineSpec spec) {
   outputs_ended_ = snapshot.outputs_ended;
   guest_keys_ = snapshot.guest;
   extraconfig::decode(guest_keys_, guest_config_);
-  fork_requests_seen_ = guest_config_.fork_request.sequence;
 }
 
 /// Nothing of the containers runs before the guest is another pod.
