@@ -100,7 +100,6 @@ Task<> Tether::become(std::string old_id, std::string new_id) {
       output_.put_first(
           link::encode_output_header(link::OutputKind::open, entry.number, clock_.now(), id.size()) + id);
   }
-  identity_files_.renew_boot_id();
   if (fork_server_) fork_server_->note_copy();
   is_new_copy_ = true;
   co_await extensions_.become_copy();

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t kDigits = 32;
 constexpr const char* kFolder = "/run/berth/identity";
+constexpr const char* kRandomId = "/proc/sys/kernel/random/uuid";
 constexpr const char* kMachineIdFile = "/run/berth/identity/machine-id";
 constexpr const char* kContainersMachineId = "/etc/machine-id";
 
@@ -42,18 +43,13 @@ bool is_unset_machine_id(std::string_view content) {
 
 void IdentityFiles::apply(const std::string& pod_id) {
   if (pod_id == pod_id_ || machine_id_of(pod_id).empty()) return;
-  if (!made_) {
-    make_directories(kFolder, 0755);
-    write_in_place(kBootIdFile, read_file(kBootId), 0444);
-  }
+  if (!made_) make_directories(kFolder, 0755);
+  // Another pod's id comes to a copy, in which the kernel's boot_id is the original's.
+  write_in_place(kBootIdFile, read_file(made_ ? kRandomId : kBootId), 0444);
   write_in_place(kMachineIdFile, machine_id_of(pod_id), 0444);
   if (!made_) bind_machine_id();
   made_ = true;
   pod_id_ = pod_id;
-}
-
-void IdentityFiles::renew_boot_id() {
-  if (made_) write_in_place(kBootIdFile, read_file("/proc/sys/kernel/random/uuid"), 0444);
 }
 
 /// A container is not kept from its start by an image in which there is no place for the file.

@@ -13,11 +13,9 @@ class IdentityFiles {
  public:
   explicit IdentityFiles(ContainerRoot& root) : root_(root) {}
 
-  /// Makes the files say who the pod is; the first time, when the root is assembled, they are made. Not
-  /// before the kernel has its entropy.
+  /// Makes the files say who the pod is; the first time, when the root is assembled, they are made. With
+  /// another id later on it is a copy, which has booted just now. Not before the kernel has its entropy.
   void apply(const std::string& pod_id);
-  /// The machine goes on as another one: it has booted just now.
-  void renew_boot_id();
 
  private:
   void bind_machine_id();
