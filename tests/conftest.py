@@ -27,9 +27,10 @@ def busybox_layout(base):
 
 @pytest.fixture(scope="session")
 def berth(base, busybox_layout):
-    """The berth under test, with the image busybox and warm caches."""
+    """The berth under test, with the image busybox, a template of the usual size and warm caches."""
     berth = Berth(base)
     berth.ok("pull", "-q", f"oci:{busybox_layout}")
+    berth.ok("template", "create")
     assert berth.ok("run", "--rm", IMAGE, "echo", "ready") == "ready"
     yield berth
     berth.remove_all()

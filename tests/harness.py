@@ -91,6 +91,8 @@ class Berth:
             "BERTH_ROOT": str(self.root),
             "BERTH_RUNTIME": str(self.runtime),
             "BERTH_ACCEL": os.environ.get("BERTH_ACCEL", "tcg"),
+            # Nothing goes on in the background that a test has not asked for.
+            "BERTH_TEMPLATES": os.environ.get("BERTH_TEMPLATES", "manual"),
             "TERM": "xterm",
         } if environment is None else dict(environment)
         if "TMPDIR" in self.environment:
@@ -225,10 +227,11 @@ def make_busybox_layout(base):
 
 @contextlib.contextmanager
 def busybox_berth(prefix):
-    """A Berth of its own that has the image busybox; its containers go with it."""
+    """A Berth of its own that has the image busybox and a template of the usual size; its containers go with it."""
     with temporary_base(prefix) as base:
         berth = Berth(base)
         berth.ok("pull", "-q", f"oci:{make_busybox_layout(base)}")
+        berth.ok("template", "create")
         try:
             yield berth
         finally:

@@ -159,6 +159,8 @@ def test_stats(berth, box):
     row = json.loads(berth.ok("stats", "--no-stream", "--format", "json", box))
     assert row["Name"] == box
     assert row["MemUsage"] and row["CPUPerc"].endswith("%")
+    assert " / " in row["MachineShares"]
+    assert row["MachineMemory"] != row["MachinePrivate"] != "0B" and row["MachineProportional"] != "0B"
 
 
 @pytest.mark.parametrize("command", ["start", "stop", "kill", "wait", "rm", "inspect", "logs", "attach"])

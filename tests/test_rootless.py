@@ -44,12 +44,13 @@ def user_berth(ordinary_user, base, busybox_layout):
         folder.mkdir(mode=0o700)
         os.chown(folder, ordinary_user.pw_uid, ordinary_user.pw_gid)
     berth = Berth(home, programs / "berth", {
-        "PATH": os.environ["PATH"], "HOME": ordinary_user.pw_dir, "BERTH_ACCEL": "tcg",
+        "PATH": os.environ["PATH"], "HOME": ordinary_user.pw_dir, "BERTH_ACCEL": "tcg", "BERTH_TEMPLATES": "manual",
         "XDG_DATA_HOME": str(home / "data"), "XDG_RUNTIME_DIR": str(home / "runtime")},
         prefix=["runuser", "-u", ordinary_user.pw_name, "--"] if os.geteuid() == 0 else [])
     berth.root = home / "data" / "berth"
     berth.runtime = home / "runtime" / "berth"
     berth.ok("pull", "-q", f"oci:{busybox_layout}")
+    berth.ok("template", "create")
     yield berth
     berth.remove_all()
     wait_until(lambda: not berth.processes(), "the launcher has ended")

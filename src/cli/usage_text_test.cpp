@@ -19,13 +19,25 @@ UsageSample sample() {
                       .sent_bytes = 2'000'000,
                       .read_bytes = 0,
                       .written_bytes = 12};
+  sample.now.machine_resident_bytes = 90u << 20;
+  sample.now.machine_private_bytes = 30u << 20;
+  sample.now.machine_proportional_bytes = 40u << 20;
   return sample;
 }
 
-TEST(UsageText, ShowsDockersColumns) {
-  EXPECT_EQ(render(list_usage({sample()}, false), ""),
-            "CONTAINER ID   NAME      CPU %     MEM USAGE / LIMIT   MEM %     NET I/O     BLOCK I/O   PIDS\n"
-            "aaaaaaaaaaaa   web       0.00%     64MiB / 256MiB      25.00%    1kB / 2MB   0B / 12B    3\n");
+TEST(UsageText, ShowsDockersColumnsAndTheMachines) {
+  EXPECT_EQ(
+      render(list_usage({sample()}, false), ""),
+      "CONTAINER ID   NAME      CPU %     MEM USAGE / LIMIT   MEM %     NET I/O     BLOCK I/O   PIDS      "
+      "PRIVATE / SHARED\n"
+      "aaaaaaaaaaaa   web       0.00%     64MiB / 256MiB      25.00%    1kB / 2MB   0B / 12B    3         "
+      "30MiB / 60MiB\n");
+}
+
+TEST(UsageText, AHostThatDoesNotTellWhatIsSharedLeavesItOut) {
+  UsageSample untold = sample();
+  untold.now.machine_private_bytes = untold.now.machine_proportional_bytes = 0;
+  EXPECT_TRUE(render(list_usage({untold}, false), "").ends_with("3         -\n"));
 }
 
 TEST(UsageText, ProcessorShareIsOfTheTimeBetween) {

@@ -470,6 +470,8 @@ Usage Engine::usage(std::string_view name) {
       launcher::parse_usage(state_->client(usage.pod).request("/v1/stats", kRequestLimit));
   usage.guest = report.guest;
   usage.machine_resident_bytes = report.machine.resident_bytes;
+  usage.machine_private_bytes = report.machine.private_bytes;
+  usage.machine_proportional_bytes = report.machine.proportional_bytes;
   usage.machine_cpu_nanoseconds =
       static_cast<std::uint64_t>(std::chrono::nanoseconds(report.machine.cpu_time).count());
   return usage;

@@ -175,6 +175,10 @@ struct DiskStatistics {
 struct MachineStatistics {
   std::chrono::milliseconds cpu_time{0};  ///< user and system time of the host process, all threads
   std::uint64_t resident_bytes = 0;       ///< of the host process, guest memory included
+  /// Of that what it has written and nobody shares, and its share of all by the number of sharers; 0: the
+  /// host does not tell.
+  std::uint64_t private_bytes = 0;
+  std::uint64_t proportional_bytes = 0;
   std::vector<DiskStatistics> disks;
 };
 

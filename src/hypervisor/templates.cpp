@@ -60,21 +60,28 @@ std::string state_hash(int fd) {
   return fmt::format("{:016x}", fnv1a(bytes));
 }
 
-std::optional<TemplateInfo> read_info(const fs::path& folder) {
-  const std::optional<std::string> text = find_file(folder / kInfo);
-  if (!text) return std::nullopt;
+/// Nothing for what is no template, or none that can be read.
+std::optional<TemplateInfo> read_info(const fs::path& folder, const std::string& id) {
   TemplateInfo info;
   try {
+    const std::optional<std::string> text = find_file(folder / kInfo);
+    if (!text) return std::nullopt;
     describe::from_json(*text, info);
   } catch (const Error&) {
     return std::nullopt;
   }
-  return info.id == folder.filename().string() ? std::optional(std::move(info)) : std::nullopt;
+  return info.id == id ? std::optional(std::move(info)) : std::nullopt;
+}
+
+std::optional<TemplateInfo> read_info(const fs::directory_entry& entry) {
+  std::error_code vanished;
+  if (!entry.is_directory(vanished)) return std::nullopt;
+  return read_info(entry.path(), entry.path().filename().string());
 }
 
 /// Throws what is wrong with it.
-Template open_template(const fs::path& folder, const std::string& boot_id) {
-  const std::optional<TemplateInfo> info = read_info(folder);
+Template open_template(const fs::path& folder, const std::string& id, const std::string& boot_id) {
+  const std::optional<TemplateInfo> info = read_info(folder, id);
   if (!info) throw Error(Code::corrupt, "what is known of it cannot be read");
   if (info->boot_id != boot_id) throw Error(Code::wrong_state, "it was made before the host's last boot");
   Template opened{info->id, open_file(folder / kMemory, O_RDONLY | O_NOFOLLOW),
@@ -115,19 +122,47 @@ TemplateStore::TemplateStore(fs::path folder, Limits limits)
       boot_id_(trim(read_file("/proc/sys/kernel/random/boot_id"))) {}
 
 bool TemplateStore::contains(const std::string& id) const {
-  return ::access((place(id) / kInfo).c_str(), F_OK) == 0;
+  try {
+    open_template(place(id), id, boot_id_);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 std::optional<Template> TemplateStore::find(const std::string& id) {
-  if (!contains(id)) return std::nullopt;
+  // Another may take its place meanwhile: this one's files are those of one folder.
+  const UniqueFd folder(::open(place(id).c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!folder) return std::nullopt;
+  const fs::path files = fmt::format("/proc/self/fd/{}", folder.get());
   try {
-    Template opened = open_template(place(id), boot_id_);
-    ::utimensat(AT_FDCWD, (place(id) / kInfo).c_str(), nullptr, 0);
+    Template opened = open_template(files, id, boot_id_);
+    ::utimensat(AT_FDCWD, (files / kInfo).c_str(), nullptr, 0);
     return opened;
   } catch (const Error& error) {
-    log::warning("template {} is made anew: {}", id, error.what());
-    remove_tree(place(id));
+    log::warning("template {} cannot be used: {}", id, error.what());
+    struct stat now {};
+    if (::stat(place(id).c_str(), &now) == 0 && now.st_ino == status_of(folder.get()).st_ino) discard(id);
     return std::nullopt;
+  }
+}
+
+void TemplateStore::discard(const std::string& id) {
+  try {
+    remove_tree(place(id));
+  } catch (const Error& error) {
+    log::warning("template {}: {}", id, error.what());
+  }
+}
+
+TemplateStore::Draft::~Draft() {
+  // Moved from, or kept.
+  if (lock_.fd() < 0 || folder_.path().empty()) return;
+  try {
+    remove_tree(folder_.release());
+    lock_.remove_file();
+  } catch (const Error& error) {
+    log::warning("{}", error.what());
   }
 }
 
@@ -143,11 +178,11 @@ std::optional<TemplateStore::Draft> TemplateStore::begin(const std::string& id, 
   std::optional<FileLock> lock = FileLock::try_acquire(folder_ / (id + std::string(kLockSuffix)));
   if (!lock) return std::nullopt;
   sweep_drafts(id);
-  TempDir folder(folder_, draft_prefix(id));
-  UniqueFd memory = open_file(folder.path() / kMemory, O_RDWR | O_CREAT | O_EXCL);
-  UniqueFd state = open_file(folder.path() / kState, O_RDWR | O_CREAT | O_EXCL);
-  check(::ftruncate(memory.get(), static_cast<off_t>(memory_bytes)), "make a template's memory");
-  return Draft(std::move(*lock), std::move(folder), std::move(memory), std::move(state));
+  Draft draft(std::move(*lock), TempDir(folder_, draft_prefix(id)));
+  draft.memory_ = open_file(draft.folder_.path() / kMemory, O_RDWR | O_CREAT | O_EXCL);
+  draft.state_ = open_file(draft.folder_.path() / kState, O_RDWR | O_CREAT | O_EXCL);
+  check(::ftruncate(draft.memory(), static_cast<off_t>(memory_bytes)), "make a template's memory");
+  return draft;
 }
 
 void TemplateStore::keep(Draft draft, TemplateInfo info, const Clock& clock) {
@@ -173,7 +208,7 @@ std::vector<TemplateStore::Entry> TemplateStore::list() const {
   std::vector<Entry> entries;
   std::error_code missing;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder_, missing)) {
-    std::optional<TemplateInfo> info = read_info(entry.path());
+    std::optional<TemplateInfo> info = read_info(entry);
     if (!info) continue;
     const bool usable = info->boot_id == boot_id_;
     entries.push_back({std::move(*info), bytes_on_disk(entry.path()), last_use(entry.path()), usable});
@@ -220,7 +255,7 @@ std::vector<std::string> TemplateStore::prune(bool all) {
       continue;
     }
     if (name.starts_with(".")) continue;
-    const std::optional<TemplateInfo> info = read_info(entry.path());
+    const std::optional<TemplateInfo> info = read_info(entry);
     if (info && info->boot_id == boot_id_ && !all) continue;
     remove_tree(entry.path());
     removed.push_back(name);

@@ -50,22 +50,23 @@ class TemplateStore {
 
   /// Nothing when there is none that can be used; one that is damaged or of another boot is removed.
   std::optional<Template> find(const std::string& id);
-  /// Whether find() would look for one.
+  /// Whether there is one that can be used.
   bool contains(const std::string& id) const;
+  /// Removes what turned out to be of no use; one that is not there is fine.
+  void discard(const std::string& id);
 
   /// A template in the making: its files are the caller's to fill. Goes away unless it is kept.
   class Draft {
    public:
+    Draft(Draft&&) noexcept = default;
+    Draft& operator=(Draft&&) = delete;
+    ~Draft();
     int memory() const { return memory_.get(); }
     int state() const { return state_.get(); }
 
    private:
     friend class TemplateStore;
-    Draft(FileLock lock, TempDir folder, UniqueFd memory, UniqueFd state)
-        : lock_(std::move(lock)),
-          folder_(std::move(folder)),
-          memory_(std::move(memory)),
-          state_(std::move(state)) {}
+    Draft(FileLock lock, TempDir folder) : lock_(std::move(lock)), folder_(std::move(folder)) {}
     FileLock lock_;
     TempDir folder_;
     UniqueFd memory_;

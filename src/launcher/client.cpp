@@ -197,6 +197,8 @@ UsageReport parse_usage(std::string_view body) {
   report.guest.read_bytes = number("read_bytes");
   report.guest.written_bytes = number("written_bytes");
   report.machine.resident_bytes = number("machine_resident_bytes");
+  report.machine.private_bytes = number("machine_private_bytes");
+  report.machine.proportional_bytes = number("machine_proportional_bytes");
   report.machine.cpu_time = std::chrono::milliseconds(number("machine_cpu_nanoseconds") / 1'000'000);
   return report;
 }

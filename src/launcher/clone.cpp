@@ -8,10 +8,10 @@
 namespace berth::launcher {
 namespace {
 
-/// Whether a boot would fail in the same way.
-bool is_of_the_pod(Code code) {
+/// Whether the template is not to blame: a boot would fail in the same way, or QEMU was killed.
+bool is_no_fault_of_the_template(Code code) {
   return code == Code::invalid_argument || code == Code::already_exists || code == Code::capacity ||
-         code == Code::not_found;
+         code == Code::not_found || code == Code::busy || code == Code::unavailable;
 }
 
 }  // namespace
@@ -52,16 +52,23 @@ Task<bool> Launcher::begin_clone(hypervisor::MachineSpec spec) {
   try {
     machine_ = co_await hypervisor_.start(std::move(clone));
   } catch (const Error& error) {
-    if (is_of_the_pod(error.code())) throw;
+    if (is_no_fault_of_the_template(error.code())) throw;
     failure = error;
   }
   if (failure) {
     log::warning("the machine boots, as it could not be cloned: {}", failure->what());
-    if (failure->code() != Code::unsupported) templates.remove(found->id);
+    if (failure->code() != Code::unsupported) templates.discard(found->id);
     co_return false;
   }
   for (std::size_t i = kTemplateDisks; i < spec.disks.size(); ++i) co_await machine_->add_disk(spec.disks[i]);
   co_return true;
+}
+
+/// For a clone that came to nothing where a boot may not: the next start finds no template.
+void Launcher::distrust_template() {
+  if (!is_clone_ || started_) return;
+  log::warning("template {} is removed, as its clone does not answer", settings_.template_id);
+  hypervisor::TemplateStore(settings_.paths.templates()).discard(settings_.template_id);
 }
 
 }  // namespace berth::launcher

@@ -135,6 +135,9 @@ Task<> Launcher::watch_machine() {
   if (exit_) co_return;
   const std::string console = machine_->console_tail();
   log::error("machine: {}; the console's end:\n{}", end.describe(), console);
+  using Reason = hypervisor::MachineEnd::Reason;
+  if (end.reason == Reason::panicked || end.reason == Reason::reset || end.reason == Reason::failed)
+    distrust_template();
   fail(Error(Code::unavailable, "{}", end.describe()));
 }
 
@@ -183,6 +186,7 @@ Task<> Launcher::configure_guest() {
   try {
     co_await send_config();
   } catch (const Error& error) {
+    if (error.code() == Code::timeout) distrust_template();
     if (!exit_ && !guest_->broken()) throw;
     blamed = true;
   }

@@ -159,6 +159,7 @@ class Launcher {
   Task<> watch_machine();
   Task<> begin_machine(hypervisor::MachineSpec spec);
   Task<bool> begin_clone(hypervisor::MachineSpec spec);
+  void distrust_template();
   Task<> start_with_folders(hypervisor::MachineSpec spec);
   Task<> watch_folders();
   Task<> blame_guest(Error error);

@@ -169,6 +169,7 @@ class LauncherTest : public testing::Test {
     settings.image = folder_.path() / "image";
     settings.boot_limit = boot_limit_;
     settings.files_only = files_only_;
+    settings.template_id = template_id_;
     settings.clock_period = clock_period_;
     launcher_ =
         std::make_unique<Launcher>(loop_.get_executor(), hypervisor_, *store_, clock_,
@@ -209,6 +210,15 @@ class LauncherTest : public testing::Test {
     ASSERT_TRUE(ended);
   }
 
+  /// Of the same pod.
+  void start_over() {
+    launcher_.reset();
+    client_.reset();
+    client_exit_.reset();
+    loop_.restart();
+    store_->remove(id_);
+  }
+
   std::string logged() const {
     std::string text;
     LogReader(paths_.pod(id_), {}).read([&](const LogEntry& entry) { text += entry.bytes; });
@@ -230,6 +240,7 @@ class LauncherTest : public testing::Test {
   bool silent_ = false;
   bool reading_ = true;
   bool files_only_ = false;
+  std::string template_id_;
   Milliseconds boot_limit_{20'000};
   Milliseconds clock_period_{3'600'000};
   std::unique_ptr<Launcher> launcher_;

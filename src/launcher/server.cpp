@@ -118,6 +118,8 @@ json::object stats_object(const UsageReport& report) {
           {"tether_resident_bytes", report.guest.tether_resident_bytes},
           {"tether_descriptors", report.guest.tether_descriptors},
           {"machine_resident_bytes", report.machine.resident_bytes},
+          {"machine_private_bytes", report.machine.private_bytes},
+          {"machine_proportional_bytes", report.machine.proportional_bytes},
           {"machine_cpu_nanoseconds", std::chrono::nanoseconds(report.machine.cpu_time).count()}};
 }
 

@@ -1,7 +1,9 @@
 #include "launcher/template_maker.hpp"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <boost/asio/this_coro.hpp>
@@ -92,6 +94,41 @@ class IdleGuest {
   std::shared_ptr<Heard> heard_;
 };
 
+/// A full disk shows as a machine that dies of a page it cannot have, or as a state that cannot be written.
+bool lacks_space(int file, const std::optional<hypervisor::MachineEnd>& end) {
+  constexpr std::uint64_t kSome = 1 << 20;
+  struct statvfs disk {};
+  check(::fstatvfs(file, &disk), "look at the disk of the templates");
+  return (end && end->exit.signal == SIGBUS) || disk.f_bavail * disk.f_frsize < kSome;
+}
+
+Task<> boot_and_freeze(hypervisor::Machine& machine, int state, Milliseconds boot_limit) {
+  IdleGuest guest(co_await asio::this_coro::executor, machine.take_port(hypervisor::Port::control));
+  co_await guest.wait_hello(boot_limit);
+  co_await guest.wait_answer();
+  co_await machine.freeze(state);
+}
+
+Task<> note_end(hypervisor::Machine& machine, std::optional<hypervisor::MachineEnd>& end) {
+  end = co_await machine.wait_end();
+}
+
+/// What made the making fail, in words for a user.
+Task<Error> explain(Error failure, hypervisor::Machine& machine, int state) {
+  std::optional<hypervisor::MachineEnd> end;
+  if (failure.code() == Code::unavailable) {
+    try {
+      co_await with_deadline(kQuitLimit, "the end of the machine", note_end(machine, end));
+    } catch (const Error&) {
+      // It is broken, and has not ended.
+    }
+  }
+  if (lacks_space(state, end))
+    co_return Error(Code::capacity, "there is not enough space on the disk for a template");
+  if (end) co_return Error(Code::unavailable, "the template's machine: {}", end->describe());
+  co_return failure;
+}
+
 }  // namespace
 
 EmptyDisks::EmptyDisks() : scratch(check(::memfd_create("empty disk", MFD_CLOEXEC), "memfd_create")) {
@@ -126,13 +163,15 @@ Task<> fill_template(hypervisor::Hypervisor& hypervisor, hypervisor::MachineSpec
   spec.disks = empty.disks();
   spec.memory_file = draft.memory();
   const std::unique_ptr<hypervisor::Machine> machine = co_await hypervisor.start(std::move(spec));
-  {
-    IdleGuest guest(co_await asio::this_coro::executor, machine->take_port(hypervisor::Port::control));
-    co_await guest.wait_hello(boot_limit);
-    co_await guest.wait_answer();
-    co_await machine->freeze(draft.state());
+  std::optional<Error> failure;
+  try {
+    co_await boot_and_freeze(*machine, draft.state(), boot_limit);
+  } catch (const Error& error) {
+    failure = error;
   }
+  if (failure) failure = co_await explain(*failure, *machine, draft.state());
   co_await machine->quit(kQuitLimit);
+  if (failure) throw *failure;
 }
 
 }  // namespace berth::launcher

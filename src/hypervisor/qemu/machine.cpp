@@ -210,9 +210,15 @@ Task<std::string> QemuMachine::State::human_order(Self self, std::string command
 
 Task<MachineStatistics> QemuMachine::State::statistics(Self self) {
   const json::value disks = co_await order(self, "query-blockstats");
-  const auto stat = find_file("/proc/" + std::to_string(self->process.pid()) + "/stat");
+  const std::string process = "/proc/" + std::to_string(self->process.pid());
+  const auto stat = find_file(process + "/stat");
   if (!stat) throw Error(Code::wrong_state, "the machine has ended");
   MachineStatistics result = parse_process_stat(*stat);
+  try {
+    add_process_memory(read_file(process + "/smaps_rollup"), result);
+  } catch (const Error& error) {
+    log::debug("memory of QEMU: {}", error.what());
+  }
   result.disks = parse_disk_statistics(disks, self->hotplug.disks());
   co_return result;
 }

@@ -137,8 +137,9 @@ Error explain_start_failure(const MachineSpec& spec, const ExitStatus& exit, std
     }
   }
   const std::string words = last_words(error_output);
-  return Error(Code::internal, "QEMU could not start the machine: it {}{}{}", exit.describe(),
-               words.empty() ? "" : ": ", words);
+  const bool killed = exit.signal != 0 && !is_fault(exit.signal);
+  return Error(killed ? Code::unavailable : Code::internal, "QEMU could not start the machine: it {}{}{}",
+               exit.describe(), words.empty() ? "" : ": ", words);
 }
 
 }  // namespace berth::hypervisor::qemu

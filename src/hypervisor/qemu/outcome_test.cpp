@@ -83,6 +83,11 @@ TEST(StartFailure, HasTheCodeThatFits) {
   EXPECT_EQ(start_failure("something else"), Code::internal);
 }
 
+TEST(StartFailure, OfAKilledProcessIsNotItsOwn) {
+  EXPECT_EQ(explain_start_failure({}, {0, SIGKILL}, "").code(), Code::unavailable);
+  EXPECT_EQ(explain_start_failure({}, {0, SIGSEGV}, "").code(), Code::internal);
+}
+
 TEST(ForwardFailure, SaysWhoHasThePort) {
   const std::uint16_t port = free_port();
   const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));

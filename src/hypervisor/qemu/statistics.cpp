@@ -60,6 +60,21 @@ MachineStatistics parse_process_stat(std::string_view text) {
   return result;
 }
 
+void add_process_memory(std::string_view smaps_rollup, MachineStatistics& statistics) {
+  constexpr std::int64_t kMostKiB = INT64_MAX / 1024;
+  const auto bytes = [&](std::string_view name) {
+    for (const std::string_view line : split(smaps_rollup, '\n')) {
+      if (!line.starts_with(name)) continue;
+      const std::string_view value = trim(line.substr(name.size()));
+      const std::string_view number = value.substr(0, value.find(' '));
+      return static_cast<std::uint64_t>(parse_integer(number, 0, kMostKiB, name)) * 1024;
+    }
+    throw Error(Code::corrupt, "/proc/PID/smaps_rollup has no {}", name);
+  };
+  statistics.private_bytes = bytes("Private_Dirty:");
+  statistics.proportional_bytes = bytes("Pss:");
+}
+
 std::vector<DiskStatistics> parse_disk_statistics(const json::value& answer,
                                                   const std::map<std::string, std::string>& disks) {
   const json::array* devices = answer.if_array();

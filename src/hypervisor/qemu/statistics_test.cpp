@@ -30,6 +30,19 @@ TEST(ProcessStat, RefusesOtherText) {
   }
 }
 
+TEST(ProcessMemory, IsWhatIsPrivateAndTheShareOfTheRest) {
+  MachineStatistics statistics;
+  add_process_memory(
+      "55d0-7ffe ---p 00000000 00:00 0    [rollup]\nRss:     10240 kB\nPss:      2048 kB\nPss_Dirty:  9 kB\n"
+      "Private_Clean:   100 kB\nPrivate_Dirty:  1024 kB\n",
+      statistics);
+  EXPECT_EQ(statistics.private_bytes, 1u << 20);
+  EXPECT_EQ(statistics.proportional_bytes, 2u << 20);
+  EXPECT_EQ(code_thrown([&] { add_process_memory("Pss: 1 kB\n", statistics); }), Code::corrupt);
+  add_process_memory(read_file("/proc/self/smaps_rollup"), statistics);
+  EXPECT_GT(statistics.private_bytes, 0u);
+}
+
 TEST(DiskStatistics, AreFoundByDevice) {
   const auto answer = boost::json::parse(R"([
     {"device": "", "qdev": "/machine/peripheral/disk10/virtio-backend", "stats": {}},
