@@ -66,7 +66,7 @@ Task<bool> Launcher::begin_clone(hypervisor::MachineSpec spec) {
 
 /// For a clone that came to nothing where a boot may not: the next start finds no template.
 void Launcher::distrust_template() {
-  if (!is_clone_ || started_) return;
+  if (!is_clone_ || started_ || settings_.template_id.empty()) return;
   log::warning("template {} is removed, as its clone does not answer", settings_.template_id);
   hypervisor::TemplateStore(settings_.paths.templates()).discard(settings_.template_id);
 }
