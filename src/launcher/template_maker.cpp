@@ -10,16 +10,15 @@
 #include "base/io.hpp"
 #include "extraconfig/codec.hpp"
 #include "launcher/machine_plan.hpp"
+#include "launcher/user_network.hpp"
 #include "link/control.hpp"
 #include "link/messages.hpp"
 
 namespace berth::launcher {
 namespace {
 
-constexpr Milliseconds kOrderLimit{10'000};
+constexpr Milliseconds kConfigureLimit{30'000};
 constexpr Milliseconds kQuitLimit{10'000};
-/// What is behind a template's disks; nobody reads it.
-constexpr off_t kEmptyDisk = 1 << 20;
 
 std::vector<hypervisor::Disk> template_disks(int image, int scratch) {
   return {{image, true, kImageDisk}, {scratch, false, kScratchDisk}};
@@ -30,9 +29,9 @@ hypervisor::NetworkCard unnamed_card(hypervisor::NetworkCard::Backend backend) {
   return {backend, std::string(link::kUnnamedCard), -1};
 }
 
-UniqueFd make_empty_disk() {
+UniqueFd make_empty_disk(std::uint64_t bytes) {
   UniqueFd file(check(::memfd_create("empty disk", MFD_CLOEXEC), "memfd_create"));
-  check(::ftruncate(file.get(), kEmptyDisk), "make an empty disk");
+  check(::ftruncate(file.get(), static_cast<off_t>(bytes)), "make an empty disk");
   return file;
 }
 
@@ -62,13 +61,10 @@ class IdleGuest {
       throw Error(Code::timeout, "the template's machine did not come up within {} ms", limit.count());
   }
 
-  /// All that was sent to the guest before has been taken when it answers.
-  Task<> wait_answer() {
-    link::Order order;
-    order.verb = link::verb::clock;
+  Task<> configure() {
     extraconfig::Difference keys;
-    keys.changed = extraconfig::encode(order);
-    co_await control_->send(link::DocumentKind::order, std::move(keys), kOrderLimit);
+    keys.changed = template_keys();
+    co_await control_->send(link::DocumentKind::config, std::move(keys), kConfigureLimit);
   }
 
  private:
@@ -121,17 +117,28 @@ hypervisor::MachineSpec clone_spec(hypervisor::MachineSpec machine) {
   return machine;
 }
 
+extraconfig::Pairs template_keys() {
+  config::NetworkEndpoint endpoint = user_network(std::string(link::kUnnamedCard));
+  // The guest has nothing to tell of it then.
+  endpoint.assigned = *endpoint.ip;
+  endpoint.network.assigned = {endpoint.network.gateway, endpoint.network.nameservers};
+  config::ExecutorConfig config;
+  config.networks.emplace(kUserNetwork, std::move(endpoint));
+  return extraconfig::filter(extraconfig::encode(config), extraconfig::kGuestScopes, describe::scope::hidden);
+}
+
 Task<> fill_template(hypervisor::Hypervisor& hypervisor, hypervisor::MachineSpec spec,
                      const hypervisor::TemplateStore::Draft& draft, Milliseconds boot_limit) {
-  const UniqueFd scratch = make_empty_disk();
-  const UniqueFd image = reopen_read_only(scratch.get());
-  spec.disks = template_disks(image.get(), scratch.get());
+  const UniqueFd scratch = make_empty_disk(kScratchBytes);
+  const UniqueFd image = make_empty_disk(kTemplateImageBytes);
+  const UniqueFd image_for_reading = reopen_read_only(image.get());
+  spec.disks = template_disks(image_for_reading.get(), scratch.get());
   spec.memory_file = draft.memory();
   const std::unique_ptr<hypervisor::Machine> machine = co_await hypervisor.start(std::move(spec));
   {
     IdleGuest guest(co_await asio::this_coro::executor, machine->take_port(hypervisor::Port::control));
     co_await guest.wait_hello(boot_limit);
-    co_await guest.wait_answer();
+    co_await guest.configure();
     co_await machine->freeze(draft.state());
   }
   co_await machine->quit(kQuitLimit);

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <cstdint>
+
 #include "base/async.hpp"
 #include "base/clock.hpp"
+#include "extraconfig/pairs.hpp"
 #include "hypervisor/hypervisor.hpp"
 #include "hypervisor/templates.hpp"
 
@@ -15,6 +18,12 @@ hypervisor::MachineSpec template_spec(hypervisor::MachineSpec machine);
 /// add_disk().
 hypervisor::MachineSpec clone_spec(hypervisor::MachineSpec machine);
 inline constexpr std::size_t kTemplateDisks = 2;
+
+/// What its guest has been told and has come to: the user network, on a card that each clone renames.
+extraconfig::Pairs template_keys();
+
+/// The guest sees disks of these sizes in each clone.
+inline constexpr std::uint64_t kTemplateImageBytes = std::uint64_t{1} << 40;
 
 /// Boots a machine of template_spec(), waits until its tether is up and idle, and freezes it in the draft.
 /// There is no secret in it and nothing that tells one clone from another.

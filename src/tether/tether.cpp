@@ -16,7 +16,6 @@
 #include "extraconfig/codec.hpp"
 #include "tether/configuration.hpp"
 #include "tether/os/boot.hpp"
-#include "tether/os/held_devices.hpp"
 #include "tether/os/wall_clock.hpp"
 #include "tether/session/device_filter.hpp"
 #include "tether/session/launch_failure.hpp"
@@ -161,7 +160,6 @@ void Tether::tell_sessions() {
 
 /// What no network can hold up.
 Task<> Tether::apply_at_once() {
-  os::release_devices();
   apply_time_and_entropy();
   const std::string hostname = full_hostname(config_);
   check(::sethostname(hostname.data(), hostname.size()), "set the host name");

@@ -75,6 +75,7 @@ class Network {
   const std::optional<Lease>& lease_of(const std::string& endpoint) const;
   void set_mtu(Card& card, const std::string& name);
   void name_card(const std::vector<CardPlan>& plans);
+  std::optional<std::string> known_interface(const std::string& device) const;
   Task<> find_cards(std::vector<CardPlan>& plans, Milliseconds limit,
                     std::map<std::string, std::string>& names);
   void rename_cards(const std::vector<CardPlan>& plans, std::map<std::string, std::string>& names);
