@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <array>
@@ -297,6 +298,18 @@ int open_for_qemu(const std::filesystem::path& path, std::vector<UniqueFd>& owne
   return owned.back().get();
 }
 
+/// What QEMU looks at of a kernel that it does not start: the setup code in front of it, which says how long
+/// it is (Documentation/arch/x86/boot.rst). QEMU reads all that there is, many MiB.
+UniqueFd head_of_kernel(int kernel) {
+  constexpr std::size_t kMostSetup = 64u << 10;
+  std::string head(kMostSetup, '\0');
+  head.resize(
+      static_cast<std::size_t>(check(::pread(kernel, head.data(), head.size(), 0), "read the kernel")));
+  UniqueFd file(check(::memfd_create("head of the kernel", MFD_CLOEXEC), "memfd_create"));
+  write_all(file.get(), head);
+  return file;
+}
+
 /// A live QEMU that has not read its monitor yet.
 std::shared_ptr<QemuMachine::State> spawn(const asio::any_io_executor& executor, const MachineSpec& spec,
                                           const std::filesystem::path& program) {
@@ -313,6 +326,8 @@ std::shared_ptr<QemuMachine::State> spawn(const asio::any_io_executor& executor,
   channels.kernel = open_for_qemu(spec.kernel, owned);
   channels.initramfs = open_for_qemu(spec.initramfs, owned);
   if (spec.frozen) {
+    owned.push_back(head_of_kernel(channels.kernel));
+    channels.kernel = owned.back().get();
     channels.memory = spec.frozen->memory;
     channels.state = spec.frozen->state;
   } else if (spec.memory_file >= 0) {
