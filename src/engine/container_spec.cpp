@@ -7,15 +7,14 @@
 #include "base/ids.hpp"
 #include "base/text.hpp"
 #include "config/capabilities.hpp"
-#include "hypervisor/hypervisor.hpp"
 #include "launcher/machine_plan.hpp"
+#include "launcher/user_network.hpp"
 #include "volume/nfs.hpp"
 
 namespace berth::engine {
 namespace {
 
 constexpr const char* kDefaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-constexpr const char* kNetworkName = "user";
 
 bool is_set(const std::vector<std::string>& environment, std::string_view name) {
   return std::any_of(environment.begin(), environment.end(), [&](const std::string& entry) {
@@ -113,23 +112,6 @@ config::SessionConfig session_of(const CreateOptions& options, const image::Imag
   session.fork_limit = options.fork_limit;
   session.active = true;
   return session;
-}
-
-config::NetworkEndpoint user_network(const std::string& mac) {
-  using hypervisor::UserNetwork;
-  config::NetworkEndpoint endpoint;
-  endpoint.common.id = mac;
-  endpoint.common.name = "eth0";
-  endpoint.is_static = true;
-  endpoint.ip =
-      config::IpNetwork::parse(fmt::format("{}/{}", UserNetwork::guest, UserNetwork::prefix_length));
-  endpoint.network.common.name = kNetworkName;
-  endpoint.network.type = kNetworkName;
-  endpoint.network.is_default = true;
-  endpoint.network.gateway =
-      config::IpNetwork::parse(fmt::format("{}/{}", UserNetwork::gateway, UserNetwork::prefix_length));
-  endpoint.network.nameservers = {config::IpAddress::parse(std::string(UserNetwork::resolver))};
-  return endpoint;
 }
 
 std::string new_mac() {
@@ -293,7 +275,8 @@ record::Pod make_pod(const CreateOptions& options, const image::Image& image, Na
   host.cap_add = options.cap_add;
   host.cap_drop = options.cap_drop;
   host.security_options = options.security_options;
-  if (options.network == "user") pod.executor.networks.emplace(kNetworkName, user_network(host.mac));
+  if (options.network == "user")
+    pod.executor.networks.emplace(launcher::kUserNetwork, launcher::user_network(host.mac));
   set_names(pod.executor, options);
   return pod;
 }

@@ -162,7 +162,7 @@ record::Pod Engine::create(const CreateOptions& options) {
     if (!options.volumes.empty()) pod = state_->give_volumes(pod, options.volumes);
     make_directories(state_->paths.pod(pod.id()), 0700);
     disk::Store(state_->paths.database(), state_->paths.disks())
-        .create(disk::pod_user(pod.id()), kScratchBytes,
+        .create(disk::pod_user(pod.id()), launcher::kScratchBytes,
                 [&](const std::filesystem::path& file) { make_scratch_disk(state_->paths.cache(), file); });
     state_->records->set_intent(pod.id(), record::Intent::none);
   } catch (const Error&) {

@@ -1,6 +1,7 @@
 #include "engine/scratch.hpp"
 
 #include "base/files.hpp"
+#include "launcher/machine_plan.hpp"
 #include "volume/disk.hpp"
 
 namespace berth::engine {
@@ -14,7 +15,7 @@ void make_scratch_disk(const fs::path& cache, const fs::path& target) {
     const FileLock lock = FileLock::acquire(cache / "scratch.lock", kLockLimit, "the empty disk");
     if (!fs::exists(kept)) {
       const TempDir folder(cache, "scratch-");
-      volume::make_disk(folder.path() / "disk", kScratchBytes, "scratch");
+      volume::make_disk(folder.path() / "disk", launcher::kScratchBytes, "scratch");
       fs::rename(folder.path() / "disk", kept);
     }
   }

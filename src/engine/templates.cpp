@@ -25,6 +25,14 @@ hypervisor::MachineSpec template_machine(const record::Pod& pod,
   return launcher::template_spec(std::move(spec));
 }
 
+/// What the guest was told belongs to it as much as the machine does.
+std::string template_id(const hypervisor::QemuHypervisor& qemu, const hypervisor::MachineSpec& spec) {
+  std::string text =
+      fmt::format("{} {} {}", qemu.template_id(spec), launcher::kTemplateImageBytes, launcher::kScratchBytes);
+  for (const auto& [key, value] : launcher::template_keys()) text += fmt::format("\n{}={}", key, value);
+  return fmt::format("{:016x}", fnv1a(text));
+}
+
 }  // namespace
 
 TemplatePolicy template_policy() {
@@ -39,7 +47,7 @@ TemplatePolicy template_policy() {
 
 std::string template_for(const record::Pod& pod, const launcher::Launcher::Settings& settings) {
   if (!pod.host.folders.empty() || launcher::has_nfs(pod.executor)) return {};
-  return hypervisor::QemuHypervisor().template_id(template_machine(pod, settings));
+  return template_id(hypervisor::QemuHypervisor(), template_machine(pod, settings));
 }
 
 std::string make_template(const launcher::Paths& paths, const record::Pod& pod, bool again) {
@@ -49,7 +57,7 @@ std::string make_template(const launcher::Paths& paths, const record::Pod& pod, 
   hypervisor::QemuHypervisor qemu;
   hypervisor::TemplateStore templates(paths.templates());
   hypervisor::TemplateInfo info;
-  info.id = qemu.template_id(spec);
+  info.id = template_id(qemu, spec);
   if (!again && templates.contains(info.id)) return info.id;
   check_memory(pod.host.memory_bytes);
   std::optional<hypervisor::TemplateStore::Draft> draft = templates.begin(info.id, spec.memory_bytes);

@@ -1,4 +1,7 @@
+#include <sys/stat.h>
+
 #include "base/error.hpp"
+#include "base/io.hpp"
 #include "base/log.hpp"
 #include "hypervisor/templates.hpp"
 #include "launcher/launcher.hpp"
@@ -12,6 +15,13 @@ namespace {
 bool is_no_fault_of_the_template(Code code) {
   return code == Code::invalid_argument || code == Code::already_exists || code == Code::capacity ||
          code == Code::not_found || code == Code::busy || code == Code::unavailable;
+}
+
+/// Whether they can stand for those that the template's guest has seen.
+bool has_template_disks(const hypervisor::MachineSpec& spec) {
+  struct stat image {};
+  check(::fstat(spec.disks.at(0).fd, &image), "look at the image");
+  return static_cast<std::uint64_t>(image.st_size) <= kTemplateImageBytes;
 }
 
 }  // namespace
@@ -44,7 +54,7 @@ Task<> Launcher::begin_machine(hypervisor::MachineSpec spec) {
 Task<bool> Launcher::begin_clone(hypervisor::MachineSpec spec) {
   hypervisor::TemplateStore templates(settings_.paths.templates());
   const std::optional<hypervisor::Template> found = templates.find(settings_.template_id);
-  if (!found) co_return false;
+  if (!found || !has_template_disks(spec)) co_return false;
   hypervisor::MachineSpec clone = clone_spec(spec);
   machine_shape_ = shape_of(clone);
   clone.frozen = {found->memory.get(), found->state.get()};
@@ -60,6 +70,7 @@ Task<bool> Launcher::begin_clone(hypervisor::MachineSpec spec) {
     if (failure->code() != Code::unsupported) templates.discard(found->id);
     co_return false;
   }
+  guest_keys_ = template_keys();
   for (std::size_t i = kTemplateDisks; i < spec.disks.size(); ++i) co_await machine_->add_disk(spec.disks[i]);
   co_return true;
 }

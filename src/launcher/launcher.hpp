@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -156,6 +157,7 @@ class Launcher {
   void note_fork_request();
   Task<> fork_for_guest(std::int64_t count);
   Task<std::string> run_fork(std::int64_t count);
+  void note_unsynced(const std::function<void(record::Pod&)>& change);
   Task<> watch_machine();
   Task<> begin_machine(hypervisor::MachineSpec spec);
   Task<bool> begin_clone(hypervisor::MachineSpec spec);

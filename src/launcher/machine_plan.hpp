@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -20,6 +21,9 @@ inline constexpr unsigned kFirstMachineUser = 0x70000000;
 /// Serials by which the guest finds its disks.
 inline constexpr const char* kImageDisk = "image";
 inline constexpr const char* kScratchDisk = "scratch";
+
+/// Size of a container's writable disk as the guest sees it. It takes only what is written to it.
+inline constexpr std::uint64_t kScratchBytes = std::uint64_t{10} << 30;
 
 /// Of the source of a mount that is on an NFS server.
 inline constexpr const char* kNfsScheme = "nfs";

@@ -12,16 +12,15 @@
 #include "base/io.hpp"
 #include "extraconfig/codec.hpp"
 #include "launcher/machine_plan.hpp"
+#include "launcher/user_network.hpp"
 #include "link/control.hpp"
 #include "link/messages.hpp"
 
 namespace berth::launcher {
 namespace {
 
-constexpr Milliseconds kOrderLimit{10'000};
+constexpr Milliseconds kConfigureLimit{30'000};
 constexpr Milliseconds kQuitLimit{10'000};
-/// What is behind a template's disks; nobody reads it.
-constexpr off_t kEmptyDisk = 1 << 20;
 
 std::vector<hypervisor::Disk> template_disks(int image, int scratch) {
   return {{image, true, kImageDisk}, {scratch, false, kScratchDisk}};
@@ -54,13 +53,10 @@ class IdleGuest {
       throw Error(Code::timeout, "the template's machine did not come up within {} ms", limit.count());
   }
 
-  /// All that was sent to the guest before has been taken when it answers.
-  Task<> wait_answer() {
-    link::Order order;
-    order.verb = link::verb::clock;
+  Task<> configure() {
     extraconfig::Difference keys;
-    keys.changed = extraconfig::encode(order);
-    co_await control_->send(link::DocumentKind::order, std::move(keys), kOrderLimit);
+    keys.changed = template_keys();
+    co_await control_->send(link::DocumentKind::config, std::move(keys), kConfigureLimit);
   }
 
  private:
@@ -94,6 +90,16 @@ class IdleGuest {
   std::shared_ptr<Heard> heard_;
 };
 
+UniqueFd make_empty_disk(std::uint64_t bytes) {
+  UniqueFd file(check(::memfd_create("empty disk", MFD_CLOEXEC), "memfd_create"));
+  check(::ftruncate(file.get(), static_cast<off_t>(bytes)), "make an empty disk");
+  return file;
+}
+
+UniqueFd reopen_read_only(const UniqueFd& file) {
+  return open_file("/proc/self/fd/" + std::to_string(file.get()), O_RDONLY);
+}
+
 /// A full disk shows as a machine that dies of a page it cannot have, or as a state that cannot be written.
 bool lacks_space(int file, const std::optional<hypervisor::MachineEnd>& end) {
   constexpr std::uint64_t kSome = 1 << 20;
@@ -105,7 +111,7 @@ bool lacks_space(int file, const std::optional<hypervisor::MachineEnd>& end) {
 Task<> boot_and_freeze(hypervisor::Machine& machine, int state, Milliseconds boot_limit) {
   IdleGuest guest(co_await asio::this_coro::executor, machine.take_port(hypervisor::Port::control));
   co_await guest.wait_hello(boot_limit);
-  co_await guest.wait_answer();
+  co_await guest.configure();
   co_await machine.freeze(state);
 }
 
@@ -131,10 +137,9 @@ Task<Error> explain(Error failure, hypervisor::Machine& machine, int state) {
 
 }  // namespace
 
-EmptyDisks::EmptyDisks() : scratch(check(::memfd_create("empty disk", MFD_CLOEXEC), "memfd_create")) {
-  check(::ftruncate(scratch.get(), kEmptyDisk), "make an empty disk");
-  image = open_file("/proc/self/fd/" + std::to_string(scratch.get()), O_RDONLY);
-}
+EmptyDisks::EmptyDisks()
+    : scratch(make_empty_disk(kScratchBytes)),
+      image(reopen_read_only(make_empty_disk(kTemplateImageBytes))) {}
 
 std::vector<hypervisor::Disk> EmptyDisks::disks() const {
   return template_disks(image.get(), scratch.get());
@@ -155,6 +160,16 @@ hypervisor::MachineSpec clone_spec(hypervisor::MachineSpec machine) {
   machine.network_cards = {unnamed_card(has_network ? machine.network_cards[0].backend : Backend::none)};
   machine.disks.resize(kTemplateDisks);
   return machine;
+}
+
+extraconfig::Pairs template_keys() {
+  config::NetworkEndpoint endpoint = user_network(std::string(link::kUnnamedCard));
+  // The guest has nothing to tell of it then.
+  endpoint.assigned = *endpoint.ip;
+  endpoint.network.assigned = {endpoint.network.gateway, endpoint.network.nameservers};
+  config::ExecutorConfig config;
+  config.networks.emplace(kUserNetwork, std::move(endpoint));
+  return extraconfig::filter(extraconfig::encode(config), extraconfig::kGuestScopes, describe::scope::hidden);
 }
 
 Task<> fill_template(hypervisor::Hypervisor& hypervisor, hypervisor::MachineSpec spec,

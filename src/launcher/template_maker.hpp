@@ -1,8 +1,11 @@
 #pragma once
 
+#include <cstdint>
+
 #include "base/async.hpp"
 #include "base/clock.hpp"
 #include "base/unique_fd.hpp"
+#include "extraconfig/pairs.hpp"
 #include "hypervisor/hypervisor.hpp"
 #include "hypervisor/templates.hpp"
 
@@ -16,6 +19,12 @@ hypervisor::MachineSpec template_spec(hypervisor::MachineSpec machine);
 /// add_disk().
 hypervisor::MachineSpec clone_spec(hypervisor::MachineSpec machine);
 inline constexpr std::size_t kTemplateDisks = 2;
+
+/// What its guest has been told and has come to: the user network, on a card that each clone renames.
+extraconfig::Pairs template_keys();
+
+/// The guest sees disks of these sizes in each clone.
+inline constexpr std::uint64_t kTemplateImageBytes = std::uint64_t{1} << 40;
 
 /// The machine without what is behind its devices.
 hypervisor::MachineSpec shape_of(hypervisor::MachineSpec machine);

@@ -18,7 +18,7 @@ inline constexpr std::string_view kOutputPort = "berth.output";
 inline constexpr std::string_view kAttachPort = "berth.attach";
 
 /// The address of a network card that has none of its own, because its machine is a clone: the guest gives it
-/// that of the first network whose card is not there.
+/// that of the first network whose card is not there, or hides it when there is none.
 inline constexpr std::string_view kUnnamedCard = "52:54:00:be:47:00";
 
 /// The tether's first words.

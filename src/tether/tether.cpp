@@ -17,7 +17,6 @@
 #include "tether/configuration.hpp"
 #include "tether/os/boot.hpp"
 #include "tether/os/generators.hpp"
-#include "tether/os/held_devices.hpp"
 #include "tether/os/wall_clock.hpp"
 #include "tether/session/device_filter.hpp"
 #include "tether/session/launch_failure.hpp"
@@ -160,7 +159,6 @@ void Tether::tell_sessions() {
 
 /// What no network can hold up.
 Task<> Tether::apply_at_once() {
-  os::release_devices();
   apply_time_and_entropy();
   apply_hostname();
   if (containers_begun_) co_await apply_containers();

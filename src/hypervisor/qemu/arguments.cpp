@@ -339,7 +339,9 @@ void add_network_card(CommandLine& line, const MachineSpec& spec, std::size_t in
     line.add("-netdev", is_user ? user_backend(spec, id) : descriptor_backend(card, id, line.pass(card.fd)));
     device += ",netdev=" + id;
   }
-  line.add("-device", device + fmt::format(",mac={},romfile=,disable-legacy=on", card.mac));
+  // A clone would tell the network its template's address.
+  line.add("-device",
+           device + fmt::format(",mac={},romfile=,guest_announce=off,disable-legacy=on", card.mac));
 }
 
 void add_shared_folder(CommandLine& line, const SharedFolder& folder, std::size_t index) {

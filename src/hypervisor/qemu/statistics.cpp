@@ -71,7 +71,7 @@ void add_process_memory(std::string_view smaps_rollup, MachineStatistics& statis
     }
     throw Error(Code::corrupt, "/proc/PID/smaps_rollup has no {}", name);
   };
-  statistics.private_bytes = bytes("Private_Dirty:");
+  statistics.private_bytes = bytes("Anonymous:");
   statistics.proportional_bytes = bytes("Pss:");
 }
 

@@ -276,7 +276,6 @@ void write_kernel_file(const std::string& path, const std::string& text) {
   ::close(fd);
 }
 
-/// As tether/os/held_devices.cpp does.
 void release_devices() {
   const std::string bus = "/sys/bus/virtio";
   write_kernel_file(bus + "/drivers_autoprobe", "1");

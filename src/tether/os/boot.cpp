@@ -25,7 +25,6 @@
 #include "base/io.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
-#include "tether/os/held_devices.hpp"
 #include "tether/os/mount.hpp"
 
 namespace berth::tether::os {
@@ -151,7 +150,6 @@ Modules boot() {
   set_limits();
   Modules modules(std::move(folder));
   modules.load_boot();
-  hold_devices();
   load_device_modules(modules);
   if (::mkdir(std::string(kStateFolder).c_str(), 0700) != 0) throw errno_error(kStateFolder);
   // As Docker sets them for every container: no capability is needed for low ports and ping.

@@ -88,13 +88,35 @@ void for_networks(const CardPlan& plan, Step step) {
   }
 }
 
-/// Addresses come from the configuration, never from a router that announces itself.
-void ignore_router_advertisements(const std::string& name) {
+void set_ipv6(const std::string& interface, const std::string& setting, const char* value) {
   try {
-    write_kernel_file("/proc/sys/net/ipv6/conf/" + name + "/accept_ra", "0");
+    write_kernel_file("/proc/sys/net/ipv6/conf/" + interface + "/" + setting, value);
   } catch (const Error& error) {
     log::warning("{}", error.what());
   }
+}
+
+/// Addresses come from the configuration, never from a router that announces itself.
+void ignore_router_advertisements(const std::string& name) {
+  set_ipv6(name, "accept_ra", "0");
+}
+
+/// They are made of the card's own address, so that one without has none.
+void withhold_link_local_address(const std::string& name) {
+  set_ipv6(name, "addr_gen_mode", "1");
+}
+
+/// After a boot it comes as late, when the kernel has looked at the card's carrier.
+Task<> give_link_local_address(unsigned interface) {
+  constexpr Milliseconds kCarrierDelay{1'000};
+  co_await sleep_for(kCarrierDelay);
+  if (interface_exists(interface)) set_ipv6(interface_name(interface), "addr_gen_mode", "0");
+}
+
+/// Nobody in the machine sees the card any more.
+void take_driver_away(const std::string& name) {
+  const auto device = std::filesystem::canonical("/sys/class/net/" + name + "/device");
+  write_kernel_file(device / "driver/unbind", device.filename().string());
 }
 
 }  // namespace
@@ -229,10 +251,11 @@ const std::optional<Lease>& Network::lease_of(const std::string& endpoint) const
   return kNone;
 }
 
-/// See link::kUnnamedCard.
+/// Those of a copy, and of a clone whose template had no network.
 void Network::name_cards(const std::vector<CardPlan>& plans) {
   for (const CardPlan& plan : plans) {
-    if (!is_mac_address(plan.device) || Devices::find_interface(plan.device)) continue;
+    if (!is_mac_address(plan.device) || cards_.contains(plan.device) || Devices::find_interface(plan.device))
+      continue;
     const std::optional<unsigned> unnamed = unnamed_card(plan);
     if (!unnamed) return;
     const dhcp::Mac mac = parse_mac(plan.device);
@@ -253,11 +276,45 @@ std::optional<unsigned> Network::unnamed_card(const CardPlan& plan) const {
   return any ? std::optional(interface_index(*any)) : std::nullopt;
 }
 
+/// See link::kUnnamedCard. The card keeps what the template gave it as far as that is still wanted.
+void Network::name_card(const std::vector<CardPlan>& plans) {
+  const auto unnamed = cards_.find(std::string(link::kUnnamedCard));
+  if (unnamed == cards_.end()) return;
+  const auto plan = std::find_if(plans.begin(), plans.end(), [this](const CardPlan& candidate) {
+    return is_mac_address(candidate.device) && !cards_.contains(candidate.device) &&
+           !Devices::find_interface(candidate.device);
+  });
+  if (plan == plans.end()) return;
+  const dhcp::Mac mac = parse_mac(plan->device);
+  const unsigned interface = unnamed->second.interface;
+  rtnetlink_.set_hardware_address(interface, {reinterpret_cast<const char*>(mac.data()), mac.size()});
+  spawn_detached(executor_, "IPv6 of a clone's card", give_link_local_address(interface));
+  auto card = cards_.extract(unnamed);
+  card.key() = plan->device;
+  cards_.insert(std::move(card));
+}
+
+/// The interface of a card that was found before.
+std::optional<std::string> Network::known_interface(const std::string& device) const {
+  const auto card = cards_.find(device);
+  std::array<char, IF_NAMESIZE> name{};
+  if (card == cards_.end() || ::if_indextoname(card->second.interface, name.data()) == nullptr)
+    return std::nullopt;
+  return name.data();
+}
+
 Task<> Network::find_cards(std::vector<CardPlan>& plans, Milliseconds limit,
                            std::map<std::string, std::string>& names) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
+  name_card(plans);
   name_cards(plans);
+  bool all_known = true;
   for (const CardPlan& plan : plans) {
+    if (const auto known = known_interface(plan.device)) {
+      names[plan.device] = *known;
+      continue;
+    }
+    all_known = false;
     try {
       names[plan.device] = co_await devices_.interface(plan.device, left_until(deadline));
     } catch (Error& error) {
@@ -265,7 +322,7 @@ Task<> Network::find_cards(std::vector<CardPlan>& plans, Milliseconds limit,
       throw;
     }
   }
-  rtnetlink_.wait_registered();
+  if (!all_known) rtnetlink_.wait_registered();
 }
 
 /// In two steps, so that cards may swap their names.
@@ -357,6 +414,7 @@ void Network::remove_cards(const std::vector<CardPlan>& plans) {
       if (interface_exists(card.interface)) {
         reconcile(card);
         rtnetlink_.set_down(card.interface);
+        if (current->first == link::kUnnamedCard) take_driver_away(interface_name(card.interface));
       }
     } catch (const Error& error) {
       log::warning("leaving the network {}: {}", card.plan.networks, error.what());
@@ -378,6 +436,7 @@ void Network::bring_up(Card& card, const std::string& name) {
   set_mtu(card, name);
   if (card.up) return;
   ignore_router_advertisements(name);
+  if (card.plan.device == link::kUnnamedCard) withhold_link_local_address(name);
   rtnetlink_.set_up(interface);
   card.up = true;
 }

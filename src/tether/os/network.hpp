@@ -81,6 +81,8 @@ class Network {
   void set_mtu(Card& card, const std::string& name);
   void name_cards(const std::vector<CardPlan>& plans);
   std::optional<unsigned> unnamed_card(const CardPlan& plan) const;
+  void name_card(const std::vector<CardPlan>& plans);
+  std::optional<std::string> known_interface(const std::string& device) const;
   Task<> find_cards(std::vector<CardPlan>& plans, Milliseconds limit,
                     std::map<std::string, std::string>& names);
   void rename_cards(const std::vector<CardPlan>& plans, std::map<std::string, std::string>& names);
