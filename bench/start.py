@@ -1,118 +1,202 @@
 #!/usr/bin/python3
-"""Compares how long `run --rm IMAGE true` takes with berth and with podman on runc, of the same image; with --exec, how long
-`exec CONTAINER true` takes in a running container.
+"""How long it takes to start a container, to run a command in one and to fork one, with berth and with what else runs
+containers here: podman on runc, docker where a daemon answers, runsc.
 
-The runs are interleaved, so that a busy machine hurts all alike. CPU is that of the command and of all it started, to their
-ends, with --exec of the command alone. A peer that is not installed is left out with a note.
+All are given the same image. The rounds are interleaved, so that a busy machine hurts all alike. CPU is that of the command
+and of all it started, to their ends; of docker's daemon and of a machine that goes on it does not count. What is missing here
+is left out with a note.
 
-  bench/start.py [--exec] [-n RUNS] [--image LAYOUT] [--berth PROGRAM]
+  bench/start.sh [-n ROUNDS] [--only WORD...] [--phases] [--image LAYOUT] [--berth PROGRAM]
 """
 
 import argparse
-import contextlib
-import ctypes
+import json
 import os
 import pathlib
-import platform
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
-RUN_LIMIT = 180  # seconds, for one run and all it started
+import bench
+from bench import Berth, Series, call
+
+# Podman's own limits need CAP_SYS_RESOURCE, which a host that is itself confined may lack.
+PODMAN_LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
+NO_NETWORK = ["--network", "none"]
+FORKS = (1, 10, 50)
 
 
-class Peer:
-    """`program` with its options; `image` as it calls the image, `options` for its `run`."""
-
-    def __init__(self, name, version, program, image, options=(), environment=None):
-        self.name = name
-        self.version = version
-        self.program = program
-        self.image = image
-        self.options = options
-        self.command = [*program, "run", "--rm", *options, image, "true"]
-        self.waits_for_all = True
-        self.environment = {**os.environ, **(environment or {})}
-        self.wall = []
-        self.cpu = []
-
-    def run(self):
-        """Seconds of wall and processor time of one run."""
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        begin = time.monotonic()
-        subprocess.run(self.command, env=self.environment, check=True, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=RUN_LIMIT)
-        wall = time.monotonic() - begin
-        if self.waits_for_all:
-            wait_for_descendants(time.monotonic() + RUN_LIMIT)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    def start_container(self):
-        """What is measured from now on is an exec in it."""
-        self._do("run", "-d", "--name", "bench", *self.options, self.image, "sleep", "1000000")
-        self.command = [*self.program, "exec", "bench", "true"]
-        self.waits_for_all = False
-
-    def remove_container(self):
-        self._do("rm", "-f", "bench")
-
-    def _do(self, *arguments):
-        subprocess.run([*self.program, *arguments], env=self.environment, check=True, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, timeout=RUN_LIMIT)
-
-    def measure(self):
-        wall, cpu = self.run()
-        self.wall.append(wall)
-        self.cpu.append(cpu)
+def note(text):
+    print(f"note: {text}")
 
 
-def wait_for_descendants(deadline):
-    """Reaps what outlived its parent, such as the process that tears a container down."""
-    while True:
+def run_of(command, environment=None):
+    def run():
+        subprocess.run(command, env=environment, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.PIPE, timeout=bench.RUN_LIMIT)
+    return run
+
+
+def tried(series):
+    """Those of which a first run succeeds, which also fills caches."""
+    good = []
+    for one in series:
+        lasting = bench.children()
         try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            if time.monotonic() > deadline:
-                sys.exit("start.py: something that a run started does not end")
-            time.sleep(0.002)
+            one.run()
+            good.append(one)
+        except (OSError, subprocess.SubprocessError, RuntimeError) as failure:
+            reason = getattr(failure, "stderr", None) or str(failure).encode()
+            note(f"without {one.name}, which fails here: {reason.decode(errors='replace').strip()[-300:]}")
+        bench.wait_for_descendants(lasting)
+    return good
 
 
-def output_of(*command):
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+# --- berth
 
 
-def make_berth(program, layout, work):
-    # Short, as socket addresses are.
-    environment = {"BERTH_ROOT": str(work / "b"), "BERTH_RUNTIME": str(work / "r")}
-    name = output_of("env", *(f"{key}={value}" for key, value in environment.items()), program, "pull", "-q", f"oci:{layout}")
-    return Peer("berth", output_of(program, "version"), [program], name, environment=environment)
+class Phases:
+    """What `berth run --trace` tells of each run."""
+
+    def __init__(self, work):
+        self.file = work / "trace"
+        self.times = {}
+        self.clone = Series("clone to the tether's first answer", None)
+
+    def take(self):
+        spans = [json.loads(line) for line in self.file.read_text().splitlines()]
+        self.file.unlink()
+        for span in spans:
+            name = f"{span['process']}: {span['name']}"
+            self.times.setdefault(name, []).append((span["end_us"] - span["begin_us"]) / 1e6)
+        begin = min(span["begin_us"] for span in spans if span["name"] == "QEMU: spawn")
+        end = max(span["end_us"] for span in spans if span["name"] == "guest: configuration")
+        self.clone.wall.append((end - begin) / 1e6)
+
+    def print(self):
+        for name, times in self.times.items():
+            print(f"{statistics.median(times) * 1000:9.2f} ms  {name}")
 
 
-def make_podman(layout, work):
-    for needed in ("podman", "runc"):
-        if shutil.which(needed, path=os.environ["PATH"] + ":/usr/sbin:/sbin") is None:
-            print(f"note: no {needed} here, so no comparison with it: apt-get install podman runc")
-            return None
-    podman = ["podman", "--root", str(work / "podman"), "--runroot", str(work / "podman-run"), "--runtime", "runc"]
-    try:
-        image = output_of(*podman, "pull", "-q", f"oci:{layout}").split()[-1]
-        # Podman's own limits need CAP_SYS_RESOURCE, which a host that is itself confined may lack.
-        limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
-        peer = Peer("podman, runc", output_of("podman", "--version"), podman, image, limits)
-        peer.run()
-        return peer
-    except subprocess.CalledProcessError as failure:
-        print(f"note: no comparison with podman, which fails here: {(failure.stderr or b'')[-300:]}")
-        return None
+def berth_runs(berth, phases):
+    def run(*options):
+        return run_of([berth.program, "run", "--rm", *options, berth.image, "true"], berth.environment)
+
+    def run_traced():
+        run("--trace", str(phases.file))()
+
+    return [Series("berth run, from a template", run_traced), Series("berth run, no network", run(*NO_NETWORK)),
+            Series("berth run, booted", run("--cold"))]
+
+
+def berth_exec(berth):
+    berth("run", "-d", "--name", "bench", berth.image, "sleep", "1000000")
+    return [Series("berth exec", run_of([berth.program, "exec", "bench", "true"], berth.environment))]
+
+
+def berth_forks(berth):
+    if subprocess.run([berth.program, "fork", "--help"], env=berth.environment, stdout=subprocess.DEVNULL,
+                      stderr=subprocess.DEVNULL).returncode != 0:
+        note("without forks: this berth has no command for them")
+        return []
+
+    def fork(count):
+        def run():
+            begin = time.monotonic()
+            copies = berth("fork", "-n", count, "bench").split()
+            wall = time.monotonic() - begin
+            berth("rm", "-f", *copies)
+            return wall
+        return run
+
+    return [Series(f"berth fork -n {count}", fork(count)) for count in FORKS]
+
+
+# --- others
+
+
+def podman_series(layout, work):
+    program = shutil.which("podman")
+    runc = shutil.which("runc", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    if program is None or runc is None:
+        note("without podman: apt-get install podman runc")
+        return []
+    podman = [program, "--root", str(work / "podman"), "--runroot", str(work / "podman-run"), "--runtime", runc]
+    image = call([*podman, "pull", "-q", f"oci:{layout}"]).split()[-1]
+    run = [*podman, "run", "--rm", *PODMAN_LIMITS]
+    series = tried([Series("podman run, runc", run_of([*run, image, "true"])),
+                    Series("podman run, runc, no network", run_of([*run, *NO_NETWORK, image, "true"]))])
+    if series:
+        call([*podman, "run", "-d", "--name", "bench", *PODMAN_LIMITS, *NO_NETWORK, image, "sleep", "1000000"])
+        series.append(Series("podman exec, runc", run_of([*podman, "exec", "bench", "true"])))
+    return series + runsc_series(podman, image, layout, work)
+
+
+def runsc_series(podman, image, layout, work):
+    runsc = shutil.which("runsc")
+    if runsc is None:
+        note("without runsc: apt-get install runsc")
+        return []
+    # Its other platforms need a KVM that runs guests, or are newer than Debian's; and it wants to be told of no network.
+    flags = ["--runtime", runsc]
+    for flag in ("platform=ptrace", "ignore-cgroups", "network=none"):
+        flags += ["--runtime-flag", flag]
+    run = [*podman, *flags, "run", "--rm", *PODMAN_LIMITS, *NO_NETWORK, image, "true"]
+    by_podman = tried([Series("podman run, runsc, no network", run_of(run))])
+    if by_podman:
+        return by_podman
+    bundle = work / "bundle"
+    unpack(layout, bundle / "rootfs")
+    subprocess.run([runsc, "spec", "--", "true"], cwd=bundle, check=True)
+    bare = [runsc, "--root", str(work / "runsc"), "--platform=ptrace", "--network=none", "--ignore-cgroups", "run", "--bundle",
+            str(bundle), "bench"]
+    return tried([Series("runsc alone, no network", run_of(bare))])
+
+
+def unpack(layout, root):
+    """The layers of an image without whiteouts, such as that of busybox."""
+    root.mkdir(parents=True)
+    index = json.loads((layout / "index.json").read_text())
+
+    def blob(descriptor):
+        return layout / "blobs" / descriptor["digest"].replace(":", "/")
+
+    for layer in json.loads(blob(index["manifests"][0]).read_text())["layers"]:
+        call(["tar", "-C", root, "-xf", blob(layer)])
+
+
+def docker_series(layout):
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                        check=False).returncode != 0:
+        note("without docker: no daemon answers here")
+        return []
+    image = "berth-bench:latest"
+    call(["skopeo", "copy", f"oci:{layout}", f"docker-daemon:{image}"])
+    run = [docker, "run", "--rm"]
+    return tried([Series("docker run", run_of([*run, image, "true"])),
+                  Series("docker run, no network", run_of([*run, *NO_NETWORK, image, "true"]))])
+
+
+def qemu_series():
+    """The same kind of machine with nothing in it, until its monitor greets."""
+    qemu = shutil.which("qemu-system-x86_64")
+
+    def run():
+        begin = time.monotonic()
+        with subprocess.Popen([qemu, "-nodefaults", "-no-user-config", "-display", "none", "-S", "-machine", "q35",
+                               "-accel", "tcg", "-m", "512M", "-qmp", "stdio"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            greeting = process.stdout.readline()
+            wall = time.monotonic() - begin
+            process.kill()
+        if not greeting.startswith(b'{"QMP"'):
+            raise RuntimeError(f"no greeting: {greeting!r}")
+        return wall
+
+    return tried([Series("QEMU alone to its greeting", run)])
 
 
 def remove_podman_storage(work):
@@ -121,58 +205,47 @@ def remove_podman_storage(work):
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
-def percentile(values, share):
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-def print_table(peers):
-    print(f"{'':14} {'runs':>5} {'median':>9} {'p99':>9} {'least':>9} {'CPU median':>11}")
-    for peer in peers:
-        print(f"{peer.name:14} {len(peer.wall):5} {statistics.median(peer.wall):7.3f} s {percentile(peer.wall, 0.99):7.3f} s "
-              f"{min(peer.wall):7.3f} s {statistics.median(peer.cpu):9.3f} s")
-
-
-def measure(peers, runs, execs):
-    with contextlib.ExitStack() as containers:
-        if execs:
-            for peer in peers:
-                peer.start_container()
-                containers.callback(peer.remove_container)
-                peer.run()  # the first one connects
-        for _ in range(runs):
-            for peer in peers:
-                peer.measure()
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", "--runs", type=int, default=int(os.environ.get("BENCH_RUNS", "30")), help="rounds")
+    parser.add_argument("--only", nargs="+", metavar="WORD", help="only what has one of these words in its name")
+    parser.add_argument("--phases", action="store_true", help="show where the time of a run from a template goes")
+    parser.add_argument("--image", type=pathlib.Path, help="a folder in OCI image layout; a busybox is made unless given")
+    parser.add_argument("--berth", default=str(bench.REPOSITORY / "build/release/berth"))
+    return parser.parse_args()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--exec", action="store_true", help="measure exec in a running container")
-    parser.add_argument("-n", "--runs", type=int, default=int(os.environ.get("BENCH_RUNS", "30")))
-    parser.add_argument("--image", type=pathlib.Path, help="a folder in OCI image layout; a busybox is made unless given")
-    parser.add_argument("--berth", default=str(REPOSITORY / "build/release/berth"))
-    options = parser.parse_args()
-
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    work = pathlib.Path(tempfile.mkdtemp(prefix="bench-"))
-    work.chmod(0o755)
-    try:
-        layout = options.image or work / "busybox"
-        if not options.image:
-            subprocess.run([REPOSITORY / "scripts/make-busybox-image", layout], check=True, stdout=subprocess.DEVNULL)
-        peers = [make_berth(options.berth, layout, work), make_podman(layout, work)]
-        peers = [peer for peer in peers if peer is not None]
-        peers[0].run()  # the first one fills caches
-        load = os.getloadavg()[0]
-        measure(peers, options.runs, options.exec)
-        print(f"{platform.release()}, {os.cpu_count()} processors, load average {load:.2f} before and "
-              f"{os.getloadavg()[0]:.2f} after")
-        for peer in peers:
-            print(f"{peer.name}: {peer.version}")
-        print_table(peers)
-    finally:
-        remove_podman_storage(work)
-        shutil.rmtree(work, ignore_errors=True)
+    options = parse()
+    if not os.access(options.berth, os.X_OK):
+        sys.exit(f"start.py: no {options.berth}: build it first, or name one by --berth")
+    bench.adopt_orphans()
+    with bench.work_folder() as work:
+        berth = None
+        try:
+            layout = options.image or bench.make_layout(work)
+            berth = Berth(options.berth, layout, work)
+            berth("template", "create")
+            phases = Phases(work)
+            series = tried(berth_runs(berth, phases)) + berth_exec(berth) + berth_forks(berth)
+            series += podman_series(layout, work) + docker_series(layout) + qemu_series()
+            phases.file.unlink(missing_ok=True)
+            if options.only:
+                series = [one for one in series if any(word in one.name for word in options.only)]
+            load = os.getloadavg()[0]
+            for _ in range(options.runs):
+                for one in series:
+                    one.measure()
+                    if phases.file.exists():
+                        phases.take()
+            bench.print_machine(load)
+            bench.print_table(series + ([phases.clone] if phases.clone.wall else []))
+            if options.phases:
+                phases.print()
+        finally:
+            if berth is not None:
+                berth.remove_all()
+            remove_podman_storage(work)
 
 
 if __name__ == "__main__":

@@ -71,8 +71,8 @@ struct Login {
 struct Usage {
   record::Pod pod;
   link::Stats guest;
-  std::uint64_t machine_resident_bytes = 0;   ///< memory of the QEMU process
-  std::uint64_t machine_private_bytes = 0;    ///< of it what no other process shares
+  std::uint64_t machine_resident_bytes = 0;  ///< memory of the QEMU process
+  std::uint64_t machine_private_bytes = 0;   ///< of it what no other process shares
   std::uint64_t machine_proportional_bytes = 0;
   std::uint64_t machine_cpu_nanoseconds = 0;  ///< host processor time of the QEMU process
 };
