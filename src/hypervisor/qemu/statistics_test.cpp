@@ -34,7 +34,7 @@ TEST(ProcessMemory, IsWhatIsPrivateAndTheShareOfTheRest) {
   MachineStatistics statistics;
   add_process_memory(
       "55d0-7ffe ---p 00000000 00:00 0    [rollup]\nRss:     10240 kB\nPss:      2048 kB\nPss_Dirty:  9 kB\n"
-      "Private_Clean:   100 kB\nPrivate_Dirty:  1024 kB\n",
+      "Private_Clean:   100 kB\nPrivate_Dirty:  2048 kB\nAnonymous:      1024 kB\n",
       statistics);
   EXPECT_EQ(statistics.private_bytes, 1u << 20);
   EXPECT_EQ(statistics.proportional_bytes, 2u << 20);
