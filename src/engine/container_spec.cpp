@@ -311,8 +311,8 @@ record::Pod make_copy(const record::Pod& original, const std::string& name, Nano
   host.launcher = {};
   host.machine = {};
   for (record::PortBinding& port : host.ports) port.host_port = 0;
-  if (pod.executor.networks.contains(kNetworkName))
-    pod.executor.networks[kNetworkName] = user_network(host.mac);
+  if (pod.executor.networks.contains(launcher::kUserNetwork))
+    pod.executor.networks[launcher::kUserNetwork] = launcher::user_network(host.mac);
   return pod;
 }
 
