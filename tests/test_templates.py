@@ -33,6 +33,7 @@ def fresh_berth(layout, base=None):
         if base is None:
             base = stack.enter_context(temporary_base("berth-templates-"))
         berth = Berth(base)
+        berth.environment["BERTH_TEMPLATES"] = "manual"
         berth.ok("pull", "-q", f"oci:{layout}")
         try:
             yield berth
