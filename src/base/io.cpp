@@ -84,15 +84,18 @@ std::optional<std::string> find_file(const std::filesystem::path& path, std::siz
   }
 }
 
-void write_file_atomically(const std::filesystem::path& path, std::string_view content, mode_t mode) {
+void write_file_atomically(const std::filesystem::path& path, std::string_view content, mode_t mode,
+                           AfterPowerCut after_power_cut) {
+  const bool sync = after_power_cut == AfterPowerCut::kept;
   std::string temporary = path.string() + ".XXXXXX";
   UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
   if (!fd) throw errno_error("create a file beside " + path.string());
   try {
     check(::fchmod(fd.get(), mode), "fchmod");
     write_all(fd.get(), content);
-    check(::fsync(fd.get()), "fsync");
+    if (sync) check(::fsync(fd.get()), "fsync");
     check(::rename(temporary.c_str(), path.c_str()), "rename");
+    if (!sync) return;
     const UniqueFd folder = open_file(
         path.has_parent_path() ? path.parent_path() : std::filesystem::path("."), O_RDONLY | O_DIRECTORY);
     check(::fsync(folder.get()), "fsync");

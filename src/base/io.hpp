@@ -42,8 +42,12 @@ std::string read_file(const std::filesystem::path& path, std::size_t limit = kRe
 /// The whole file, or nothing when it is missing.
 std::optional<std::string> find_file(const std::filesystem::path& path, std::size_t limit = kReadFileLimit);
 
-/// Replaces `path` so that a reader sees the old or the new content, also after a power cut.
-void write_file_atomically(const std::filesystem::path& path, std::string_view content, mode_t mode = 0600);
+enum class AfterPowerCut { kept, lost };
+
+/// Replaces `path` so that a reader sees the old or the new content, also after a power cut unless it is
+/// `lost` then.
+void write_file_atomically(const std::filesystem::path& path, std::string_view content, mode_t mode = 0600,
+                           AfterPowerCut after_power_cut = AfterPowerCut::kept);
 
 /// Writes in place, as kernel interface files (/proc, /sys) need it.
 void write_kernel_file(const std::filesystem::path& path, std::string_view content);

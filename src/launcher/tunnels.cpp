@@ -21,9 +21,11 @@ Task<std::shared_ptr<link::ssh::Channel>> Launcher::open_login() {
 void Launcher::write_login_files() const {
   const GuestKeys& keys = guest_->keys();
   make_directories(settings_.paths.pod_runtime(pod_.id()), 0700);
-  write_file_atomically(settings_.paths.pod_login_key(pod_.id()), keys.login.private_key, 0600);
+  // They are of this run of the machine, and worth nothing after it.
+  write_file_atomically(settings_.paths.pod_login_key(pod_.id()), keys.login.private_key, 0600,
+                        AfterPowerCut::lost);
   write_file_atomically(settings_.paths.pod_known_hosts(pod_.id()),
-                        pod_.id() + " " + keys.host.public_key + "\n", 0600);
+                        pod_.id() + " " + keys.host.public_key + "\n", 0600, AfterPowerCut::lost);
 }
 
 }  // namespace berth::launcher
