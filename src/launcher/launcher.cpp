@@ -87,7 +87,7 @@ Task<> Launcher::run() {
 
 Task<> Launcher::start_machine() {
   trace::Span span("disks and volumes");
-  pod_ = records_.update(pod_.id(), [&](record::Pod& pod) {
+  note_unsynced([&](record::Pod& pod) {
     pod.host.launcher = identity_of(::getpid());
     pod.host.machine = {};
     if (settings_.files_only) return;
@@ -122,9 +122,15 @@ Task<> Launcher::start_machine() {
   };
   guest_ = std::make_unique<Guest>(executor_, *machine_, std::move(callbacks));
   const std::int32_t machine_pid = machine_->pid();
-  pod_ = records_.update(pod_.id(), [&](record::Pod& pod) { pod.host.machine = identity_of(machine_pid); });
+  note_unsynced([&](record::Pod& pod) { pod.host.machine = identity_of(machine_pid); });
   spawn_detached(executor_, "machine",
                  [](Launcher* self) -> Task<> { co_await self->watch_machine(); }(this));
+}
+
+/// What no longer holds when the host has lost its power.
+void Launcher::note_unsynced(const std::function<void(record::Pod&)>& change) {
+  const record::Store::Unsynced unsynced(records_);
+  pod_ = records_.update(pod_.id(), change);
 }
 
 Task<> Launcher::watch_machine() {
@@ -225,7 +231,7 @@ void Launcher::on_report(const extraconfig::Difference& keys) {
   if (!started_ && session.started == "true") {
     started_ = true;
     phase_ = Phase::running;
-    pod_ = records_.update(pod_.id(), [&](record::Pod& pod) {
+    note_unsynced([&](record::Pod& pod) {
       pod.executor.sessions = told_sessions();
       pod.executor.networks = guest_config_.networks;
       pod.host.status = record::Status::running;
@@ -384,6 +390,7 @@ void Launcher::record_end() {
       !settings_.files_only && (pod_.host.auto_remove || (!started_ && goes_with_failure(pod_)));
   try {
     if (remove) {
+      const record::Store::Unsynced unsynced(records_);
       remove_pod(records_, settings_.paths, pod_.id(), *lock_, AnonymousVolumes::remove);
     } else {
       pod_ = records_.update(pod_.id(), [&](record::Pod& pod) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -135,6 +136,7 @@ class Launcher {
 
   Task<> start_machine();
   Task<> configure_guest();
+  void note_unsynced(const std::function<void(record::Pod&)>& change);
   Task<> watch_machine();
   Task<> begin_machine(hypervisor::MachineSpec spec);
   Task<bool> begin_clone(hypervisor::MachineSpec spec);

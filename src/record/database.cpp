@@ -140,6 +140,11 @@ void Database::execute(const char* sql) {
   if (result != SQLITE_OK) fail(result);
 }
 
+void Database::set_synced(bool synced) noexcept {
+  sqlite3_exec(handle_.get(), synced ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", nullptr,
+               nullptr, nullptr);
+}
+
 Statement::Statement(Database& database, const char* sql) : database_(database) {
   sqlite3_stmt* statement = nullptr;
   const int result =

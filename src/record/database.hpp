@@ -25,6 +25,8 @@ class Database {
   /// Throws the Error that fits the last failure of this connection.
   [[noreturn]] void fail(int result) const;
   void execute(const char* sql);
+  /// Whether a commit that returned survives a power cut; at first it does.
+  void set_synced(bool synced) noexcept;
   /// Rows changed by the last insert, update or delete.
   int changes() const { return sqlite3_changes(handle_.get()); }
   std::int64_t last_insert_rowid() const { return sqlite3_last_insert_rowid(handle_.get()); }

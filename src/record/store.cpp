@@ -238,6 +238,14 @@ Store::Store(const std::filesystem::path& database) : state_(std::make_unique<St
 
 Store::~Store() = default;
 
+Store::Unsynced::Unsynced(Store& store) : store_(store) {
+  store_.state_->database.set_synced(false);
+}
+
+Store::Unsynced::~Unsynced() {
+  store_.state_->database.set_synced(true);
+}
+
 void Store::create(Pod& pod) {
   if (pod.id().empty() || pod.name().empty()) throw Error(Code::internal, "a record needs an id and a name");
   Transaction transaction(state_->database, Transaction::Kind::write);

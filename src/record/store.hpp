@@ -44,6 +44,19 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
+  /// While it lives, what this store commits may be lost in a power cut, as long as nobody else has committed
+  /// since; the database is whole all the same. For what a power cut makes untrue anyway.
+  class Unsynced {
+   public:
+    explicit Unsynced(Store& store);
+    ~Unsynced();
+    Unsynced(const Unsynced&) = delete;
+    Unsynced& operator=(const Unsynced&) = delete;
+
+   private:
+    Store& store_;
+  };
+
   /// Stores a new record with Intent::create. Throws already-exists naming the holder of the name,
   /// or of a published host port that another record which is not exited holds.
   /// Assigns host.user_slot (the smallest free one) and generation 1 in the same transaction.
