@@ -281,13 +281,11 @@ TEST_F(Unpack, ReportsDamage) {
 
 TEST_F(Unpack, SparseFilesKeepTheirHoles) {
   // GNU sparse 1.0 in a PAX header, as `tar --sparse --format=pax` writes it.
-  const ProcessSpec spec{.program = "tar",
-                         .arguments = {"--sparse", "--format=pax", "-C", folder_.path().string(), "-cf",
-                                       (folder_.path() / "s.tar").string(), "sparse"},
-                         .environment = {},
-                         .directory = {},
-                         .descriptors = {},
-                         .credentials = {}};
+  ProcessSpec spec;
+  spec.program = "tar";
+  spec.arguments = {
+      "--sparse", "--format=pax", "-C", folder_.path().string(), "-cf", (folder_.path() / "s.tar").string(),
+      "sparse"};
   {
     const UniqueFd fd = open_file(folder_.path() / "sparse", O_WRONLY | O_CREAT);
     ASSERT_EQ(::pwrite(fd.get(), "end", 3, 10 << 20), 3);
