@@ -282,6 +282,7 @@ record::Pod make_pod(const CreateOptions& options, const image::Image& image, Na
 }
 
 record::Pod make_copy(const record::Pod& original, const std::string& name, Nanoseconds now) {
+  check_container_name(name);
   record::Pod pod;
   pod.executor = original.executor;
   const std::string id = new_id();

@@ -13,7 +13,8 @@ namespace berth::engine {
 record::Pod make_pod(const CreateOptions& options, const image::Image& image, Nanoseconds now);
 
 /// The record of a copy of a pod, by what a snapshot has of it: another id, name (empty: a random one), host
-/// name and addresses. It publishes its ports on others of the host.
+/// name and addresses. It publishes its ports on others of the host. Throws invalid-argument for a name that
+/// cannot be.
 record::Pod make_copy(const record::Pod& original, const std::string& name, Nanoseconds now);
 
 /// Enters a volume that the container has been given.

@@ -21,11 +21,7 @@ constexpr std::size_t kHostNameLimit = 63;
 constexpr std::int64_t kMostOomScore = 1000;
 
 void check_names(const CreateOptions& options) {
-  if (!options.name.empty() && !is_valid_name(options.name)) {
-    throw Error(Code::invalid_argument,
-                "invalid container name '{}': use [a-zA-Z0-9][a-zA-Z0-9_.-]+, at most 128 characters",
-                printable(options.name));
-  }
+  check_container_name(options.name);
   if (options.hostname.size() > kHostNameLimit) {
     throw Error(Code::invalid_argument, "the host name is longer than {} characters", kHostNameLimit);
   }
@@ -160,6 +156,13 @@ void check_memory_size(std::uint64_t bytes) {
   if (bytes >= kLeastMemory) return;
   throw Error(Code::invalid_argument, "{} of memory is too little for a virtual machine: give at least {}",
               format_binary_size(bytes), format_binary_size(kLeastMemory));
+}
+
+void check_container_name(std::string_view name) {
+  if (name.empty() || is_valid_name(name)) return;
+  throw Error(Code::invalid_argument,
+              "invalid container name '{}': use [a-zA-Z0-9][a-zA-Z0-9_.-]+, at most 128 characters",
+              printable(name));
 }
 
 void check_options(const CreateOptions& options) {

@@ -79,6 +79,8 @@ struct CreateOptions {
 
 /// Throws invalid-argument for what cannot be, whatever the image says.
 void check_options(const CreateOptions& options);
+/// The same for a name; an empty one is fine.
+void check_container_name(std::string_view name);
 
 /// Throw invalid-argument for what this host has not, or no machine can do with.
 void check_cpus(double cpus);

@@ -162,6 +162,8 @@ class Engine {
   record::Pod prepare_copy(const launcher::Snapshot& snapshot, const std::string& name);
   void give_disks(const launcher::Snapshot& snapshot, const std::vector<record::Pod>& copies);
   void start_copies(std::vector<record::Pod>& copies, bool for_guest);
+  void check_names(const ForkOptions& options);
+  void sweep_copies();
   void discard(const std::vector<record::Pod>& copies);
   std::optional<UniqueFd> launch_for_files(const record::Pod& pod);
   template <typename Start>

@@ -1,10 +1,12 @@
-#include <algorithm>
+#include <set>
 
 #include "base/error.hpp"
+#include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/trace.hpp"
 #include "disk/store.hpp"
 #include "engine/container_spec.hpp"
+#include "engine/create_options.hpp"
 #include "engine/engine.hpp"
 #include "engine/engine_state.hpp"
 #include "engine/machine_parts.hpp"
@@ -22,21 +24,21 @@ constexpr std::uint32_t kMostCopies = 1000;
 /// What a copy takes of the host's memory at least; the rest it shares with the others.
 constexpr std::uint64_t kLeastOfCopy = std::uint64_t{48} << 20;
 
-/// A passing snapshot: its name is reserved and it goes with this object.
-class PassingSnapshot {
+/// The name of a snapshot in the making. Destroyed, it takes with it what a failure has left, and a passing
+/// snapshot altogether.
+class Reservation {
  public:
-  explicit PassingSnapshot(launcher::SnapshotStore store)
-      : store_(std::move(store)),
-        name_(launcher::SnapshotStore::passing_name()),
-        lock_(store_.reserve(name_)) {}
-  PassingSnapshot(const PassingSnapshot&) = delete;
-  PassingSnapshot& operator=(const PassingSnapshot&) = delete;
-  ~PassingSnapshot() {
+  Reservation(launcher::SnapshotStore store, std::string name, bool passing)
+      : store_(std::move(store)), name_(std::move(name)), passing_(passing), lock_(store_.reserve(name_)) {}
+  Reservation(const Reservation&) = delete;
+  Reservation& operator=(const Reservation&) = delete;
+  ~Reservation() {
     try {
-      store_.remove(name_);
+      if (passing_) store_.remove(name_);
+      if (!store_.contains(name_)) store_.abandon(name_);
       lock_.remove_file();
     } catch (const std::exception& error) {
-      log::warning("snapshot {} is left for the next fork to remove: {}", name_, error.what());
+      log::warning("what is left of snapshot {} is for the next one to remove: {}", name_, error.what());
     }
   }
   const std::string& name() const { return name_; }
@@ -44,6 +46,7 @@ class PassingSnapshot {
  private:
   launcher::SnapshotStore store_;
   std::string name_;
+  bool passing_;
   FileLock lock_;
 };
 
@@ -68,24 +71,40 @@ launcher::SnapshotStore Engine::snapshots() const {
   return launcher::SnapshotStore(state_->paths);
 }
 
+/// Before the original is disturbed; names that are taken later are found when the records are made.
+void Engine::check_names(const ForkOptions& options) {
+  if (options.name.empty()) return;
+  check_container_name(name_of_copy(options, options.count));
+  std::set<std::string> names;
+  for (std::uint32_t number = 1; number <= options.count; ++number)
+    names.insert(name_of_copy(options, number));
+  for (const record::Pod& pod : state_->records->list()) {
+    if (names.contains(pod.name()))
+      throw Error(Code::already_exists, "the name \"{}\" is in use by container {}: choose another name",
+                  pod.name(), short_id(pod.id()));
+  }
+}
+
 void Engine::snapshot(std::string_view name, const std::string& snapshot_name) {
   launcher::SnapshotStore::check_name(snapshot_name);
   const record::Pod pod = state_->running(name);
   launcher::SnapshotStore store = snapshots();
   store.sweep();
-  FileLock lock = store.reserve(snapshot_name);
+  sweep_copies();
+  const Reservation reserved(store, snapshot_name, false);
   state_->client(pod).request(snapshot_target(snapshot_name), kSnapshotLimit);
-  lock.remove_file();
 }
 
 std::vector<std::string> Engine::fork(std::string_view name, const ForkOptions& options) {
   if (options.count < 1 || options.count > kMostCopies)
     throw Error(Code::invalid_argument, "{} copies: at least 1 and at most {}", options.count, kMostCopies);
+  check_names(options);
   const record::Pod pod = state_->running(name);
   check_memory(kLeastOfCopy * options.count);
   launcher::SnapshotStore store = snapshots();
   store.sweep();
-  const PassingSnapshot passing(store);
+  sweep_copies();
+  const Reservation passing(store, launcher::SnapshotStore::passing_name(), true);
   state_->client(pod).request(snapshot_target(passing.name()), kSnapshotLimit);
   const launcher::Snapshot snapshot = store.get(passing.name());
   std::vector<record::Pod> copies;
@@ -148,6 +167,23 @@ void Engine::start_copies(std::vector<record::Pod>& copies, bool for_guest) {
   for (record::Pod& copy : copies)
     started.emplace_back(launch(copy, for_guest ? ++number : 0), "/v1/started", kStartLimit);
   for (launcher::PendingRequest& request : started) request.answer();
+}
+
+/// Those of forks that were killed before they launched them.
+void Engine::sweep_copies() {
+  const launcher::SnapshotStore store = snapshots();
+  const auto is_left = [&](const record::Pod& pod) {
+    return launcher::SnapshotStore::is_passing(pod.host.snapshot) && pod.host.started == 0 &&
+           !is_active(pod.host.status) && !store.contains(pod.host.snapshot);
+  };
+  for (const record::Pod& pod : state_->records->list()) {
+    if (!is_left(pod)) continue;
+    std::optional<FileLock> lock = FileLock::try_acquire(state_->paths.pod_lock(pod.id()));
+    if (!lock) continue;
+    const std::optional<record::Pod> now = state_->records->find(pod.id());
+    if (now && !is_left(*now)) continue;
+    launcher::remove_pod(*state_->records, state_->paths, pod.id(), *lock, AnonymousVolumes::remove);
+  }
 }
 
 void Engine::discard(const std::vector<record::Pod>& copies) {

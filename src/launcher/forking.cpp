@@ -30,6 +30,15 @@ constexpr Milliseconds kForkLimit{300'000};
 constexpr std::size_t kForkOutput = 64u << 10;
 constexpr std::size_t kAnswerLimit = 1000;
 
+/// What `berth fork --for-guest` says of it: a code's name, a newline and a message.
+[[noreturn]] void raise_failure(const std::string& report, const std::string& log) {
+  const std::size_t newline = report.find('\n');
+  if (newline != std::string::npos)
+    throw Error(code_from_string(report.substr(0, newline)), "{}", report.substr(newline + 1));
+  log::error("berth fork has ended: {}", trim(log));
+  throw Error(Code::internal, "the host could not make the copies");
+}
+
 /// What copies are not to learn, and get of their own.
 void leave_out_keys(extraconfig::Pairs& pairs) {
   config::ExecutorConfig config;
@@ -176,14 +185,17 @@ void Launcher::note_fork_request() {
 Task<> Launcher::fork_for_guest(std::int64_t count) {
   link::Order order;
   order.verb = link::verb::forked;
+  std::int64_t taken = 0;
   try {
     const std::int64_t left = pod_.host.copy_of.empty() ? pod_.session().fork_limit - forks_made_ : 0;
     if (count > left)
       throw Error(Code::capacity, "{} copies were asked for and {} are left", count,
                   std::max<std::int64_t>(left, 0));
-    forks_made_ += count;
+    taken = count;
+    forks_made_ += taken;
     order.token = "parent " + co_await run_fork(count);
   } catch (const Error& error) {
+    forks_made_ -= taken;
     order.token = fmt::format("error {} {}", to_string(error.code()), printable(error.what(), kAnswerLimit));
   }
   co_await guest_->order(std::move(order), kOrderLimit);
@@ -212,7 +224,7 @@ Task<std::string> Launcher::run_fork(std::int64_t count) {
   if (!co_await out.wait_end(kForkLimit)) throw Error(Code::timeout, "the copies were not made in time");
   const ExitStatus status = co_await berth::wait_exit(process);
   co_await errors.wait_end(kOrderLimit);
-  if (!status.success()) throw Error(Code::internal, "{}", trim(errors.text()));
+  if (!status.success()) raise_failure(std::string(trim(out.text())), errors.text());
   co_return join(split(trim(out.text()), '\n'), " ");
 }
 

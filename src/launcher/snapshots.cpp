@@ -98,13 +98,19 @@ std::string SnapshotStore::passing_name() {
   return std::string(kPassing) + to_hex(random_bytes(8));
 }
 
+bool SnapshotStore::is_passing(std::string_view name) {
+  return name.starts_with(kPassing);
+}
+
 void SnapshotStore::check_name(std::string_view name) {
   if (!is_valid_name(name) || name.ends_with(kDraft) || name.ends_with(kLock))
-    throw Error(Code::invalid_argument, "\"{}\" cannot be the name of a snapshot", printable(name));
+    throw Error(Code::invalid_argument,
+                "invalid snapshot name \"{}\": use [a-zA-Z0-9][a-zA-Z0-9_.-]+, at most 128 characters",
+                printable(name));
 }
 
 void SnapshotStore::check_any_name(std::string_view name) {
-  check_name(name.starts_with(kPassing) ? name.substr(kPassing.size()) : name);
+  check_name(is_passing(name) ? name.substr(kPassing.size()) : name);
 }
 
 FileLock SnapshotStore::reserve(const std::string& name) {
@@ -139,7 +145,7 @@ void SnapshotStore::keep(Draft draft, const Snapshot& snapshot) {
   write_file_atomically(draft.folder / kInfo,
                         describe::to_json(static_cast<const SnapshotInfo&>(snapshot), {.indent = true}));
   // A snapshot outlives a power cut; one that passes does not have to.
-  if (!snapshot.name.starts_with(kPassing)) {
+  if (!is_passing(snapshot.name)) {
     for (const int fd : {draft.memory.get(), draft.state.get()}) check(::fsync(fd), "write a snapshot");
   }
   fs::rename(draft.folder, place(snapshot.name));
@@ -209,7 +215,7 @@ void SnapshotStore::sweep() {
     const std::string name = without(file, kLock);
     std::optional<FileLock> lock = FileLock::try_acquire(entry.path());
     if (!lock) continue;
-    if (name.starts_with(kPassing)) remove(name);
+    if (is_passing(name)) remove(name);
     if (!contains(name)) abandon(name);
     lock->remove_file();
   }

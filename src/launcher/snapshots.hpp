@@ -63,6 +63,7 @@ class SnapshotStore {
 
   /// A name for one fork.
   static std::string passing_name();
+  static bool is_passing(std::string_view name);
   /// Throws invalid-argument for what is no name of a snapshot that is kept.
   static void check_name(std::string_view name);
 

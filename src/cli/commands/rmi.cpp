@@ -6,7 +6,7 @@
 namespace berth::cli::command {
 namespace {
 
-/// A container keeps its image: a running one always, another one unless forced.
+/// A container keeps its image: a running one always, another one unless forced. A snapshot always does.
 void require_unused(Context& context, const image::Image& image, const std::string& name, bool force) {
   for (const record::Pod& pod : context.engine().list()) {
     if (pod.host.image_id != image.id) continue;
@@ -15,6 +15,11 @@ void require_unused(Context& context, const image::Image& image, const std::stri
     throw Error(Code::conflict, "the image {} is used by the {} container {} ({}): remove that first{}",
                 printable(name), running ? "running" : "stopped", pod.name(), short_id(pod.id()),
                 running ? "" : ", or use --force");
+  }
+  for (const launcher::Snapshot& snapshot : context.engine().snapshots().list()) {
+    if (record::decode(snapshot.record).host.image_id != image.id) continue;
+    throw Error(Code::conflict, "the image {} is used by the snapshot {}: remove that first", printable(name),
+                snapshot.name);
   }
 }
 
