@@ -166,7 +166,6 @@ int prepare_child(ChildPlan& plan, pid_t parent) {
   if (spec.new_session && ::setsid() < 0) return -1;
   if (!spec.directory.empty() && ::chdir(spec.directory.c_str()) != 0) return -1;
   if (spec.credentials && change_user(*spec.credentials) != 0) return -1;
-  if (spec.no_huge_pages && ::prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0) return -1;
   if (spec.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -1;
   if (spec.parent_death_signal != 0) {
     // A change of user clears it, so this comes after.

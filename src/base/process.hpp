@@ -60,7 +60,6 @@ struct ProcessSpec {
   /// Signal the child gets when the thread that started it ends; 0 for none.
   int parent_death_signal = 0;
   bool no_new_privileges = false;
-  bool no_huge_pages = false;  ///< transparent ones: memory is taken as it is used, not 2 MiB at a time
   std::optional<Credentials> credentials;
 };
 

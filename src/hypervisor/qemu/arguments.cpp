@@ -478,9 +478,6 @@ ProcessSpec make_process_spec(const MachineSpec& spec, const std::filesystem::pa
   process.new_session = true;
   process.parent_death_signal = SIGKILL;
   process.no_new_privileges = true;
-  // A clone's guest memory is a file's; what is left for them is the buffer of translated code, most of which
-  // is never used.
-  process.no_huge_pages = spec.frozen.has_value();
   if (spec.credentials) process.credentials = complete_credentials(spec, host.kvm_group);
 
   CommandLine line(process);
