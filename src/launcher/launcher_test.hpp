@@ -92,8 +92,9 @@ class ScriptedTether {
       if (refusal) throw *refusal;
       extraconfig::apply(document.keys, pairs_);
       extraconfig::decode(pairs_, config_);
-      const bool first = !configured_;
-      configured_ = true;
+      // A template's configuration has no session.
+      const bool first = !configured_ && !config_.sessions.empty();
+      configured_ = configured_ || first;
       if (first && on_config) spawn_detached(guest_->executor(), "script", on_config(*this));
     } else {
       link::Order order;

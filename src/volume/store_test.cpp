@@ -213,7 +213,8 @@ TEST_F(VolumeStore, ADatabaseOfVersionOneGetsItsTables) {
   {
     record::Database made(older);
     made.execute(
-        "DROP TABLE volume_options; DROP TABLE volume_uses; DROP TABLE volume_labels; DROP TABLE volumes; "
+        "DROP TABLE disk_uses; DROP TABLE disk_layers; DROP TABLE volume_options; DROP TABLE volume_uses; "
+        "DROP TABLE volume_labels; DROP TABLE volumes; "
         "PRAGMA user_version=1");
   }
   Store migrated(older, folder);
