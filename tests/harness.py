@@ -179,7 +179,7 @@ class Berth:
 
     def _only_process(self, program, container):
         identity = self.ok("inspect", "-f", "{{.Id}}", container)
-        found = [pid for pid, line in self.processes(program).items() if identity[:12] in line]
+        found = [pid for pid, line in self.processes(program, identity[:12]).items() if program in line.split()[0]]
         assert len(found) == 1, f"{program} of {identity}: {found} among {self.processes()}"
         return found[0]
 

@@ -10,37 +10,22 @@ import urllib.request
 import pytest
 
 from conftest import IMAGE
-from harness import (DEADLINE, IDLE, busybox_berth, expect_census, expect_error, free_port, kill_group, unique_name,
-                     wait_until)
+from forks import COUNT, expect_continuation, expect_going_on, fork, forking_berth, host_name, nothing_stays
+from harness import DEADLINE, expect_census, expect_error, free_port, kill_group, unique_name, wait_until
 
 pytestmark = pytest.mark.fork
-
-# Counts in memory, in its output and, with its host name, in a file.
-COUNT = ("sh", "-c", "trap 'echo end; exit 7' TERM; i=0; while :; do i=$((i+1)); echo $i; "
-         "read -r host < /proc/sys/kernel/hostname; echo $i $host >> /count; usleep 100000; done")
 
 
 @pytest.fixture(scope="module")
 def berth():
-    with busybox_berth("berth-fork-") as berth:
-        berth.environment["BERTH_TEMPLATES"] = "manual"
-        berth.ok("template", "create")
-        # Folders that come with the first of their kind.
-        berth.ok("volume", "rm", berth.ok("volume", "create"))
-        berth.run_idle("first")
-        berth.ok("run", "--rm", "-v", f"{berth.base / 'given'}:/given", IMAGE, "true")
-        berth.ok("rm", "-f", "first", *fork(berth, "first"))
+    with forking_berth("berth-fork-") as berth:
         yield berth
 
 
 @pytest.fixture(autouse=True)
 def nothing_left(berth):
-    before = berth.census()
-    yield
-    for container in set(berth.ids()) - set(before["records"]):
-        berth.ok("rm", "-f", container)
-    expect_census(berth, before)
-    assert not (berth.root / "disks").exists() or not list((berth.root / "disks").iterdir())
+    with nothing_stays(berth):
+        yield
 
 
 @pytest.fixture
@@ -49,44 +34,6 @@ def counter(berth):
     berth.ok("run", "-d", "--name", name, IMAGE, *COUNT)
     berth.wait_for_output(name, "3\n")
     return name
-
-
-def fork(berth, source, *options):
-    return berth.ok("fork", *options, source).split()
-
-
-def host_name(berth, container):
-    return berth.inspect(container)["Id"][:12]
-
-
-def logged(berth, container):
-    return [int(number) for number in berth.ok("logs", container).split()]
-
-
-def goes_on(berth, container):
-    before = len(logged(berth, container))
-    wait_until(lambda: len(logged(berth, container)) > before + 1, f"{container} goes on counting")
-
-
-def counted(berth, container):
-    """The host names in the file that counts, which has every number once."""
-    lines = [line.split() for line in berth.ok("exec", container, "cat", "/count").splitlines()]
-    assert [int(number) for number, _ in lines] == list(range(1, len(lines) + 1))
-    return [host for _, host in lines]
-
-
-def expect_continuation(berth, container, *ancestors):
-    """It counted on from where its ancestors were, under one name after the other."""
-    goes_on(berth, container)
-    numbers = logged(berth, container)
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    hosts = counted(berth, container)
-    assert list(dict.fromkeys(hosts)) == [host_name(berth, name) for name in (*ancestors, container)]
-    if ancestors:
-        assert numbers[0] > 3
-        assert hosts.index(host_name(berth, container)) + 1 in (numbers[0] - 1, numbers[0])
-    else:
-        assert numbers[0] == 1
 
 
 def test_copies_go_on_and_so_does_the_original(berth, counter):
@@ -100,7 +47,7 @@ def test_copies_go_on_and_so_does_the_original(berth, counter):
 
 def test_copies_of_copies(berth, counter):
     child, = fork(berth, counter)
-    goes_on(berth, child)
+    expect_going_on(berth, child)
     grandchild, = fork(berth, child)
     expect_continuation(berth, grandchild, counter, child)
     berth.ok("exec", grandchild, "sh", "-c", "echo kept > /kept")
@@ -302,10 +249,10 @@ def test_commands_work_on_a_copy(berth, counter):
     berth.ok("pause", copy)
     assert berth.state(copy)["Paused"] is True
     berth.ok("unpause", copy)
-    goes_on(berth, copy)
+    expect_going_on(berth, copy)
     assert json.loads(berth.ok("stats", "--no-stream", "--format", "json", copy))
-    row = next(json.loads(line) for line in berth.ok("ps", "--no-trunc", "--format", "json").splitlines() if copy in line)
-    assert row["State"] == "running"
+    rows = [json.loads(line) for line in berth.ok("ps", "--no-trunc", "--format", "json").splitlines()]
+    assert {row["ID"]: row["State"] for row in rows}[copy] == "running"
     berth.ok("update", "--cpus", "1", copy)
 
     berth.ok("stop", "-t", "60", copy)
@@ -323,7 +270,7 @@ def test_commands_work_on_a_copy(berth, counter):
     berth.ok("kill", copy)
     assert berth.ok("wait", copy) == "137"
     berth.ok("rm", copy)
-    goes_on(berth, counter)
+    expect_going_on(berth, counter)
 
 
 def test_a_copy_ends_by_itself(berth):
@@ -356,7 +303,7 @@ def test_removal_in_any_order_frees_every_byte(berth, counter, order):
             berth.ok("rm", "-f", thing)
         for other in (things[i] for i in order[place + 1:]):
             if other != snapshot:
-                goes_on(berth, other)
+                expect_going_on(berth, other)
     assert not list((berth.root / "disks").iterdir())
     assert not list((berth.root / "snapshots").iterdir())
     assert not list((berth.root / "pods").iterdir())
@@ -407,9 +354,6 @@ def test_containers_that_share_cannot_be_forked(berth, what):
     for command in (("fork", name), ("snapshot", name, "refused")):
         expect_error(berth(*command), name, what, status=1)
     assert berth.ok("exec", name, "echo", "alive") == "alive"
-    berth.ok("rm", "-f", name)
-    if what == "volume":
-        berth.ok("volume", "rm", volume)
 
 
 def test_a_name_that_is_taken_leaves_nothing(berth, counter):
@@ -419,11 +363,11 @@ def test_a_name_that_is_taken_leaves_nothing(berth, counter):
     expect_error(berth("fork", "--name", counter, counter), counter, "already|in use|taken", status=1)
     expect_error(berth("fork", "-n", "3", "--name", other, counter), f"{other}-2", status=1)
     expect_census(berth, before)
-    goes_on(berth, counter)
-    goes_on(berth, copies[0])
+    expect_going_on(berth, counter)
+    expect_going_on(berth, copies[0])
 
 
-def test_a_copy_is_not_shown_before_it_goes_on(berth, counter):
+def test_a_copy_is_not_shown_before_it_expect_going_on(berth, counter):
     """Whoever lists while forks are made sees no half of one."""
     seen = set()
     end = threading.Event()

@@ -17,9 +17,9 @@ DiskSnapshot::DiskSnapshot(const Paths& paths, std::string_view pod)
       before_(store_.get(user_)) {}
 
 DiskSnapshot::~DiskSnapshot() {
-  if (step_ != Step::begun && step_ != Step::unneeded) return;
   try {
-    store_.abandon_overlay(user_);
+    if (step_ == Step::begun || step_ == Step::unneeded) store_.abandon_overlay(user_);
+    if (step_ == Step::taken) store_.commit_overlay(user_);
   } catch (const Error& error) {
     log::warning("take back a snapshot: {}", error.what());
   }

@@ -1,3 +1,5 @@
+#include <sys/statvfs.h>
+
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/ids.hpp"
@@ -39,6 +41,14 @@ constexpr std::size_t kAnswerLimit = 1000;
   throw Error(Code::internal, "the host could not make the copies");
 }
 
+/// A QEMU that finds no room for the memory it receives dies without a word.
+bool is_full(const std::filesystem::path& folder) {
+  constexpr std::uint64_t kLeastRoom = std::uint64_t{4} << 20;
+  struct statvfs status {};
+  check(::statvfs(folder.c_str(), &status), "find the free disk space");
+  return std::uint64_t{status.f_bavail} * status.f_frsize < kLeastRoom;
+}
+
 /// What copies are not to learn, and get of their own.
 void leave_out_keys(extraconfig::Pairs& pairs) {
   config::ExecutorConfig config;
@@ -73,21 +83,28 @@ Task<> Launcher::snapshot(std::string name) {
   const Counted snapshotting(snapshotting_, changed_);
   SnapshotStore store(settings_.paths);
   SnapshotStore::Draft draft = store.begin(name, machine_->size().memory_bytes);
+  std::unique_ptr<DiskSnapshot> disk;
   std::exception_ptr failure;
   try {
     Snapshot snapshot;
     snapshot.name = name;
-    co_await fill_snapshot(draft, snapshot);
+    co_await fill_snapshot(draft, snapshot, disk);
     store.keep(std::move(draft), snapshot);
   } catch (...) {
     failure = std::current_exception();
   }
   if (!failure) co_return;
+  const bool full = is_full(settings_.paths.snapshots());
   store.abandon(name);
+  disk.reset();
+  if (full)
+    throw Error(Code::capacity, "there is no space left in {} for a copy of container {}",
+                settings_.paths.snapshots().string(), pod_.name());
   std::rethrow_exception(failure);
 }
 
-Task<> Launcher::fill_snapshot(const SnapshotStore::Draft& draft, Snapshot& snapshot) {
+Task<> Launcher::fill_snapshot(const SnapshotStore::Draft& draft, Snapshot& snapshot,
+                               std::unique_ptr<DiskSnapshot>& disk) {
   trace::Span span("snapshot: receiver");
   auto [ours, theirs] = make_socket_pair();
   const EmptyDisks empty;
@@ -100,16 +117,16 @@ Task<> Launcher::fill_snapshot(const SnapshotStore::Draft& draft, Snapshot& snap
   spec.receives = theirs.get();
   const std::unique_ptr<hypervisor::Machine> receiver = co_await hypervisor_.start(std::move(spec));
   theirs.reset();
-  DiskSnapshot disk(settings_.paths, pod_.id());
+  disk = std::make_unique<DiskSnapshot>(settings_.paths, pod_.id());
   span.done();
   trace::Span approach("snapshot: memory, while the pod runs");
   std::unique_ptr<hypervisor::MachineCopy> copy = co_await machine_->begin_copy(ours.get());
   co_await copy->approach(kApproachLimit);
   approach.done();
-  co_await copy_instant(std::move(copy), disk, snapshot);
+  co_await copy_instant(std::move(copy), *disk, snapshot);
   const trace::Span rest("snapshot: files");
-  snapshot.layer = disk.commit({Snapshot::disk_user(snapshot.name)}).id;
-  co_await disk.seal(*machine_);
+  snapshot.layer = disk->commit({Snapshot::disk_user(snapshot.name)}).id;
+  co_await disk->seal(*machine_);
   co_await receiver->wait_received(kReceiveLimit);
   co_await receiver->freeze(draft.state.get());
   co_await receiver->quit(kQuitLimit);

@@ -148,7 +148,8 @@ class Launcher {
   Task<> wait_first_client();
   void note_started();
   void check_can_be_copied() const;
-  Task<> fill_snapshot(const SnapshotStore::Draft& draft, Snapshot& snapshot);
+  Task<> fill_snapshot(const SnapshotStore::Draft& draft, Snapshot& snapshot,
+                       std::unique_ptr<DiskSnapshot>& disk);
   Task<> copy_instant(std::unique_ptr<hypervisor::MachineCopy> copy, DiskSnapshot& disk, Snapshot& snapshot);
   Task<> prepare_copy();
   void note_snapshot(Snapshot& snapshot) const;

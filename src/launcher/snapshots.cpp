@@ -5,10 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include "base/error.hpp"
 #include "base/ids.hpp"
 #include "base/io.hpp"
+#include "base/log.hpp"
 #include "base/text.hpp"
 #include "describe/describe.hpp"
 #include "describe/json.hpp"
@@ -152,8 +155,11 @@ void SnapshotStore::keep(Draft draft, const Snapshot& snapshot) {
 }
 
 void SnapshotStore::abandon(const std::string& name) {
-  disk::Store(paths_.database(), paths_.disks()).release(Snapshot::disk_user(name));
+  // First what makes room, whoever has the file open.
+  if (::truncate((draft_place(name) / kMemory).c_str(), 0) != 0 && errno != ENOENT)
+    log::debug("truncate the memory of snapshot {}: {}", name, std::strerror(errno));
   remove_tree(draft_place(name));
+  disk::Store(paths_.database(), paths_.disks()).release(Snapshot::disk_user(name));
 }
 
 bool SnapshotStore::contains(std::string_view name) const {
