@@ -69,10 +69,12 @@ extraconfig::Pairs Guest::State::handle(link::Document document) {
 
 Task<> Guest::State::serve_control() {
   const auto self = shared_from_this();
+  // As temporaries in the await they would be destroyed twice by g++ 12.
+  link::ControlChannel::Handler handler = [self](link::Document document) -> Task<extraconfig::Pairs> {
+    co_return self->handle(std::move(document));
+  };
   try {
-    co_await control.serve([self](link::Document document) -> Task<extraconfig::Pairs> {
-      co_return self->handle(std::move(document));
-    });
+    co_await control.serve(std::move(handler));
     broke(Error(Code::unavailable, "the control port closed"));
   } catch (const Error& error) {
     broke(error);

@@ -68,17 +68,19 @@ class IdleGuest {
   };
 
   static Task<> serve(std::shared_ptr<link::ControlChannel> control, std::shared_ptr<Heard> heard) {
+    // As temporaries in the await they would be destroyed twice by g++ 12.
+    link::ControlChannel::Handler handler = [heard](link::Document document) -> Task<extraconfig::Pairs> {
+      link::Hello hello;
+      if (document.kind == link::DocumentKind::hello) {
+        extraconfig::decode(document.keys.changed, hello);
+        link::check_version(hello);
+        heard->hello = true;
+        heard->changed.notify_all();
+      }
+      co_return extraconfig::Pairs{};
+    };
     try {
-      co_await control->serve([heard](link::Document document) -> Task<extraconfig::Pairs> {
-        link::Hello hello;
-        if (document.kind == link::DocumentKind::hello) {
-          extraconfig::decode(document.keys.changed, hello);
-          link::check_version(hello);
-          heard->hello = true;
-          heard->changed.notify_all();
-        }
-        co_return extraconfig::Pairs{};
-      });
+      co_await control->serve(std::move(handler));
       heard->failure.emplace(Code::unavailable, "the template's machine ended before it was frozen");
     } catch (const Error& error) {
       heard->failure = error;
@@ -184,9 +186,10 @@ Task<> fill_template(hypervisor::Hypervisor& hypervisor, hypervisor::MachineSpec
   } catch (const Error& error) {
     failure = error;
   }
-  if (failure) failure = co_await explain(*failure, *machine, draft.state());
+  std::optional<Error> why;
+  if (failure) why = co_await explain(*failure, *machine, draft.state());
   co_await machine->quit(kQuitLimit);
-  if (failure) throw *failure;
+  if (why) throw *why;
 }
 
 }  // namespace berth::launcher
