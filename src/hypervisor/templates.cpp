@@ -52,14 +52,6 @@ std::int64_t modified(const struct stat& status) {
   return std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
 }
 
-std::string state_hash(int fd) {
-  std::string bytes(static_cast<std::size_t>(status_of(fd).st_size), '\0');
-  if (bytes.size() > kStateLimit) throw Error(Code::corrupt, "a template's state has {} bytes", bytes.size());
-  const ssize_t n = ::pread(fd, bytes.data(), bytes.size(), 0);
-  if (n != static_cast<ssize_t>(bytes.size())) throw Error(Code::corrupt, "a template's state is cut short");
-  return fmt::format("{:016x}", fnv1a(bytes));
-}
-
 /// Nothing for what is no template, or none that can be read.
 std::optional<TemplateInfo> read_info(const fs::path& folder, const std::string& id) {
   TemplateInfo info;
@@ -115,6 +107,14 @@ std::int64_t last_use(const fs::path& folder) {
 }
 
 }  // namespace
+
+std::string state_hash(int fd) {
+  std::string bytes(static_cast<std::size_t>(status_of(fd).st_size), '\0');
+  if (bytes.size() > kStateLimit) throw Error(Code::corrupt, "a machine's state has {} bytes", bytes.size());
+  const ssize_t n = ::pread(fd, bytes.data(), bytes.size(), 0);
+  if (n != static_cast<ssize_t>(bytes.size())) throw Error(Code::corrupt, "a machine's state is cut short");
+  return fmt::format("{:016x}", fnv1a(bytes));
+}
 
 TemplateStore::TemplateStore(fs::path folder, Limits limits)
     : folder_(std::move(folder)),

@@ -14,6 +14,9 @@
 
 namespace berth::hypervisor {
 
+/// By which a file with the state of a frozen machine is known to be whole. Throws corrupt.
+std::string state_hash(int state_file);
+
 /// What is known of a template.
 struct TemplateInfo {
   std::string id;       ///< 16 hex digits, made of all that its clones have in common with it

@@ -17,11 +17,20 @@ DiskSnapshot::DiskSnapshot(const Paths& paths, std::string_view pod)
       before_(store_.get(user_)) {}
 
 DiskSnapshot::~DiskSnapshot() {
+  if (step_ != Step::begun && step_ != Step::unneeded) return;
   try {
-    if (step_ == Step::begun || step_ == Step::unneeded) store_.abandon_overlay(user_);
-    if (step_ == Step::taken) store_.commit_overlay(user_);
+    store_.abandon_overlay(user_);
   } catch (const Error& error) {
     log::warning("take back a snapshot: {}", error.what());
+  }
+}
+
+void DiskSnapshot::give_up() {
+  if (step_ != Step::taken) return;
+  try {
+    commit();
+  } catch (const Error& error) {
+    log::warning("give up a snapshot: {}", error.what());
   }
 }
 

@@ -13,8 +13,8 @@ namespace berth::launcher {
 
 /// How the disk of a running container becomes a layer that its forks and snapshots share. In this order:
 /// made; take(), while the guest stands still; commit() and seal(), when it may have gone on. Destroyed
-/// before take() it leaves nothing, after it a layer that nobody else has. Cut off, the container has its
-/// disk, and the next start puts the rest right.
+/// before take() it leaves nothing. Cut off after that, the container has its disk, and the next start puts
+/// the rest right.
 class DiskSnapshot {
  public:
   /// Makes the overlay that the container goes on with. Throws as disk::Store::begin_overlay.
@@ -31,6 +31,8 @@ class DiskSnapshot {
   /// The layer, which `holders` (users as of disk::Store) have from now on. May be called again when it
   /// failed.
   disk::Layer commit(const std::vector<std::string>& holders = {});
+  /// Nobody needs the layer, but the machine goes on with the overlay: other snapshots can follow.
+  void give_up();
   /// The machine cannot write to the layer any more. That it fails is logged: the guest never could.
   Task<> seal(hypervisor::Machine& machine);
 

@@ -131,6 +131,27 @@ TEST_F(DiskSnapshotTest, OneThatIsNotTakenLeavesNothing) {
   EXPECT_TRUE(store->get(user()).below.empty());
 }
 
+TEST_F(DiskSnapshotTest, OneThatIsGivenUpIsFollowedByOthers) {
+  with_machine([this](hypervisor::Machine& machine) -> Task<> {
+    {
+      DiskSnapshot snapshot(paths, pod.id());
+      snapshot.give_up();
+    }
+    EXPECT_EQ(files(), 1u);
+    write("old.");
+    {
+      DiskSnapshot snapshot(paths, pod.id());
+      co_await snapshot.take(machine);
+      snapshot.give_up();
+    }
+    write("new.");
+    DiskSnapshot snapshot(paths, pod.id());
+    co_await snapshot.take(machine);
+    EXPECT_EQ(read(snapshot.commit({"snapshot:s"})), "new.");
+  });
+  EXPECT_EQ(store->get(user()).below.size(), 2u);
+}
+
 TEST_F(DiskSnapshotTest, WhenTheMachineHasEndedTheNextStartPutsItRight) {
   with_machine([this](hypervisor::Machine& machine) -> Task<> {
     DiskSnapshot snapshot(paths, pod.id());

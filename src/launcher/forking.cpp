@@ -96,7 +96,7 @@ Task<> Launcher::snapshot(std::string name) {
   if (!failure) co_return;
   const bool full = is_full(settings_.paths.snapshots());
   store.abandon(name);
-  disk.reset();
+  if (disk && !exit_) disk->give_up();
   if (full)
     throw Error(Code::capacity, "there is no space left in {} for a copy of container {}",
                 settings_.paths.snapshots().string(), pod_.name());

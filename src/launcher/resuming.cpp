@@ -18,7 +18,7 @@ constexpr Milliseconds kOrderLimit{10'000};
 Task<> Launcher::begin_copy(hypervisor::MachineSpec spec) {
   const SnapshotStore snapshots(settings_.paths);
   const Snapshot snapshot = snapshots.get(settings_.snapshot);
-  const SnapshotStore::Files files = snapshots.open(settings_.snapshot);
+  const SnapshotStore::Files files = snapshots.open(snapshot);
   hypervisor::MachineSpec copy = machine_spec(snapshot);
   copy.name = spec.name;
   copy.forwards = spec.forwards;

@@ -16,6 +16,7 @@
 #include "describe/describe.hpp"
 #include "describe/json.hpp"
 #include "disk/store.hpp"
+#include "hypervisor/templates.hpp"
 #include "link/control.hpp"
 
 namespace berth::launcher {
@@ -30,8 +31,8 @@ constexpr auto describe(const SnapshotInfo*) {
       field<&SnapshotInfo::accelerator>("Accelerator"), field<&SnapshotInfo::cpus>("CPUs"),
       field<&SnapshotInfo::most_cpus>("MostCPUs"), field<&SnapshotInfo::memory_bytes>("MemoryBytes"),
       field<&SnapshotInfo::most_memory_bytes>("MostMemoryBytes"), field<&SnapshotInfo::card>("Card"),
-      field<&SnapshotInfo::has_network>("HasNetwork"), field<&SnapshotInfo::runs_ended>("RunsEnded"),
-      field<&SnapshotInfo::outputs_ended>("OutputsEnded"));
+      field<&SnapshotInfo::has_network>("HasNetwork"), field<&SnapshotInfo::state_hash>("StateHash"),
+      field<&SnapshotInfo::runs_ended>("RunsEnded"), field<&SnapshotInfo::outputs_ended>("OutputsEnded"));
 }
 
 namespace {
@@ -145,8 +146,9 @@ void SnapshotStore::keep(Draft draft, const Snapshot& snapshot) {
   }
   write_file_atomically(draft.folder / kGuest, encode_pairs(snapshot.guest));
   write_file_atomically(draft.folder / kRecord, encode_pairs(snapshot.record));
-  write_file_atomically(draft.folder / kInfo,
-                        describe::to_json(static_cast<const SnapshotInfo&>(snapshot), {.indent = true}));
+  SnapshotInfo info = snapshot;
+  info.state_hash = hypervisor::state_hash(draft.state.get());
+  write_file_atomically(draft.folder / kInfo, describe::to_json(info, {.indent = true}));
   // A snapshot outlives a power cut; one that passes does not have to.
   if (!is_passing(snapshot.name)) {
     for (const int fd : {draft.memory.get(), draft.state.get()}) check(::fsync(fd), "write a snapshot");
@@ -180,9 +182,15 @@ Snapshot SnapshotStore::get(std::string_view name) const {
   return snapshot;
 }
 
-SnapshotStore::Files SnapshotStore::open(std::string_view name) const {
-  return {open_file(place(name) / kMemory, O_RDONLY | O_NOFOLLOW),
-          open_file(place(name) / kState, O_RDONLY | O_NOFOLLOW)};
+SnapshotStore::Files SnapshotStore::open(const Snapshot& snapshot) const {
+  Files files{open_file(place(snapshot.name) / kMemory, O_RDONLY | O_NOFOLLOW),
+              open_file(place(snapshot.name) / kState, O_RDONLY | O_NOFOLLOW)};
+  struct stat memory {};
+  check(::fstat(files.memory.get(), &memory), "look at a snapshot's memory");
+  if (static_cast<std::uint64_t>(memory.st_size) != snapshot.memory_bytes ||
+      hypervisor::state_hash(files.state.get()) != snapshot.state_hash)
+    throw Error(Code::corrupt, "the snapshot {} is damaged: remove it", snapshot.name);
+  return files;
 }
 
 std::vector<Snapshot> SnapshotStore::list() const {

@@ -35,6 +35,7 @@ struct SnapshotInfo {
   std::uint64_t most_memory_bytes = 0;
   std::string card;  ///< address of its one network card; empty: none
   bool has_network = false;
+  std::string state_hash;  ///< as of hypervisor::state_hash()
 
   // What its launcher knew of the guest.
   std::int64_t runs_ended = 0;
@@ -90,9 +91,9 @@ class SnapshotStore {
     UniqueFd memory;
     UniqueFd state;
   };
-  /// Throws not-found, corrupt.
+  /// Both throw not-found, corrupt.
   Snapshot get(std::string_view name) const;
-  Files open(std::string_view name) const;
+  Files open(const Snapshot& snapshot) const;
   bool contains(std::string_view name) const;
   /// Those that are kept, newest first.
   std::vector<Snapshot> list() const;

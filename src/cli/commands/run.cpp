@@ -50,11 +50,14 @@ int run_snapshot(Context& context, const Arguments& arguments) {
   return exit_status(run_session(context.engine().start_attached(pod.id(), start_options(session)), session));
 }
 
+/// Whether it comes before any image; the words after some options are no image.
 bool is_from_snapshot(const Arguments& arguments) {
-  constexpr std::string_view kOption = "--from-snapshot";
-  for (const std::string& word : arguments) {
-    if (word == kOption || word.starts_with(std::string(kOption) + "=")) return true;
-    if (!word.starts_with("-")) return false;
+  const std::string option = "--from-snapshot";
+  for (auto word = arguments.begin(); word != arguments.end(); ++word) {
+    if (*word == option || word->starts_with(option + "=")) return true;
+    if (!word->starts_with("-") || *word == "--") return false;
+    const bool takes_next = *word == "--name" || *word == "--detach-keys";
+    if (takes_next && ++word == arguments.end()) return false;
   }
   return false;
 }
