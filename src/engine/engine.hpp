@@ -160,7 +160,7 @@ class Engine {
   launcher::Launcher::Settings launcher_settings(const record::Pod& pod);
   UniqueFd launch(record::Pod& pod, std::uint32_t copy_number = 0);
   record::Pod prepare_copy(const launcher::Snapshot& snapshot, const std::string& name);
-  void give_disks(const launcher::Snapshot& snapshot, const std::vector<record::Pod>& copies);
+  void give_disk(const launcher::Snapshot& snapshot, const record::Pod& copy);
   void start_copies(std::vector<record::Pod>& copies, bool for_guest);
   void check_names(const ForkOptions& options);
   void sweep_copies();

@@ -112,7 +112,6 @@ std::vector<std::string> Engine::fork(std::string_view name, const ForkOptions& 
     const trace::Span span("fork: records");
     for (std::uint32_t number = 1; number <= options.count; ++number)
       copies.push_back(prepare_copy(snapshot, name_of_copy(options, number)));
-    give_disks(snapshot, copies);
     start_copies(copies, options.for_guest);
   } catch (const Error&) {
     discard(copies);
@@ -131,32 +130,30 @@ record::Pod Engine::create_from_snapshot(const std::string& snapshot_name, const
   record::Pod original = record::decode(snapshot.record);
   original.host.auto_remove = auto_remove;
   snapshot.record = record::encode(original);
-  const record::Pod copy = prepare_copy(snapshot, name);
+  return prepare_copy(snapshot, name);
+}
+
+/// Whoever looks at the records meanwhile meets the lock, and not a container that nobody makes any more.
+record::Pod Engine::prepare_copy(const launcher::Snapshot& snapshot, const std::string& name) {
+  record::Pod copy = make_copy(record::decode(snapshot.record), name, state_->clock.now());
+  copy.host.snapshot = snapshot.name;
+  choose_free_ports(copy.host.ports);
+  FileLock lock = state_->lock(copy);
   try {
-    give_disks(snapshot, {copy});
+    state_->records->create(copy);
+    make_directories(state_->paths.pod(copy.id()), 0700);
+    give_disk(snapshot, copy);
   } catch (const Error&) {
-    discard({copy});
+    launcher::remove_pod(*state_->records, state_->paths, copy.id(), lock, AnonymousVolumes::remove);
     throw;
   }
   return copy;
 }
 
-/// A record without a disk, whose intention to be made is stored.
-record::Pod Engine::prepare_copy(const launcher::Snapshot& snapshot, const std::string& name) {
-  record::Pod copy = make_copy(record::decode(snapshot.record), name, state_->clock.now());
-  copy.host.snapshot = snapshot.name;
-  choose_free_ports(copy.host.ports);
-  const FileLock lock = state_->lock(copy);
-  state_->records->create(copy);
-  make_directories(state_->paths.pod(copy.id()), 0700);
-  return copy;
-}
-
-void Engine::give_disks(const launcher::Snapshot& snapshot, const std::vector<record::Pod>& copies) {
-  std::vector<std::string> users;
-  for (const record::Pod& copy : copies) users.push_back(disk::pod_user(copy.id()));
-  disk::Store(state_->paths.database(), state_->paths.disks()).copy(snapshot.layer, users);
-  for (const record::Pod& copy : copies) state_->records->set_intent(copy.id(), record::Intent::none);
+void Engine::give_disk(const launcher::Snapshot& snapshot, const record::Pod& copy) {
+  disk::Store(state_->paths.database(), state_->paths.disks())
+      .copy(snapshot.layer, {disk::pod_user(copy.id())});
+  state_->records->set_intent(copy.id(), record::Intent::none);
 }
 
 /// All machines at once; returns when the processes of each go on.
