@@ -266,11 +266,12 @@ void Network::name_cards(const std::vector<CardPlan>& plans) {
 }
 
 std::optional<unsigned> Network::unnamed_card(const CardPlan& plan) const {
-  for (const auto& [interface, endpoints] : left_) {
+  for (const auto& left : left_) {
+    const auto& endpoints = left.second;
     const bool same = std::any_of(plan.endpoints.begin(), plan.endpoints.end(), [&](const std::string& key) {
       return std::find(endpoints.begin(), endpoints.end(), key) != endpoints.end();
     });
-    if (same && interface_exists(interface)) return interface;
+    if (same && interface_exists(left.first)) return left.first;
   }
   const std::optional<std::string> any = Devices::find_interface(link::kUnnamedCard);
   return any ? std::optional(interface_index(*any)) : std::nullopt;
