@@ -367,7 +367,7 @@ def test_a_name_that_is_taken_leaves_nothing(berth, counter):
     expect_going_on(berth, copies[0])
 
 
-def test_a_copy_is_not_shown_before_it_expect_going_on(berth, counter):
+def test_a_copy_is_not_shown_before_it_goes_on(berth, counter):
     """Whoever lists while forks are made sees no half of one."""
     seen = set()
     end = threading.Event()
