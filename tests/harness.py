@@ -189,13 +189,18 @@ class Berth:
         passing = ("records.db-wal", "records.db-shm", "data/images/locks/build-*")
         return {
             "processes": sorted(self.processes().values()),
-            "mounts": sorted(pathlib.Path("/proc/self/mounts").read_text().splitlines()),
+            "mounts": sorted(filter(self._is_no_other_tests, pathlib.Path("/proc/self/mounts").read_text().splitlines())),
             "links": sorted(os.listdir("/sys/class/net")),
             "loop devices": sorted(str(p) for p in pathlib.Path("/sys/block").glob("loop*/loop/backing_file")),
             "records": sorted(self.ids()),
             "files": sorted(path for path in self._files()
                             if not any(pathlib.PurePath(path).match(pattern) for pattern in passing)),
         }
+
+    def _is_no_other_tests(self, mount):
+        """Tests run side by side, and some mount in the folder they made for themselves."""
+        target = mount.split()[1]
+        return not target.startswith("/tmp/berth-") or target.startswith(str(self.base))
 
     def _files(self):
         """Everything below the base but what tests were given; what goes away meanwhile is no failure."""

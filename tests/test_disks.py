@@ -80,7 +80,12 @@ def said(berth, name, commands):
     return berth.ok("start", "-a", "-i", name, input=commands.encode()).split()
 
 
+def disks(berth):
+    return set(os.listdir(berth.root / "disks"))
+
+
 def test_forked_disks_go_their_own_ways(berth, nothing_left):
+    others = disks(berth)
     source, copy, grandchild = (unique_name(name) for name in ("source", "copy", "grandchild"))
     for name in (source, copy, grandchild):
         berth.ok("create", "-i", "--name", name, IMAGE, "sh")
@@ -101,12 +106,13 @@ def test_forked_disks_go_their_own_ways(berth, nothing_left):
     berth.ok("cp", f"{grandchild}:/big", out)
     assert os.path.getsize(out) == 4 << 20
     berth.ok("rm", grandchild)
-    assert not os.listdir(berth.root / "disks")
+    assert disks(berth) == others
 
 
 @pytest.mark.parametrize("written", [False, True])
 def test_a_fork_that_was_cut_off_is_put_right(berth, nothing_left, written):
     """The launcher was killed before it could record that QEMU writes to the overlay, or before QEMU did."""
+    others = disks(berth)
     name = unique_name()
     berth.ok("create", "-i", "--name", name, IMAGE, "sh")
     said(berth, name, "echo before > /file")
@@ -126,6 +132,6 @@ def test_a_fork_that_was_cut_off_is_put_right(berth, nothing_left, written):
             own = layer_of(database, user)
             database.execute("UPDATE disk_uses SET next = ? WHERE user = ?", (put_overlay(berth, database, own), user))
     assert said(berth, name, "cat /file") == ["after" if written else "before"]
-    assert len(os.listdir(berth.root / "disks")) == (2 if written else 1)
+    assert len(disks(berth) - others) == (2 if written else 1)
     berth.ok("rm", name)
-    assert not os.listdir(berth.root / "disks")
+    assert disks(berth) == others

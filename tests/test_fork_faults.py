@@ -164,3 +164,4 @@ def test_a_full_disk(as_root):
                 expect_going_on(berth, copy)
             finally:
                 berth.remove_all()
+                wait_until(lambda: not berth.processes(), "every launcher has ended")
