@@ -23,6 +23,7 @@ namespace {
 constexpr std::chrono::milliseconds kBuildLimit{60'000};
 /// Changes whenever the archive made from the same inputs would differ.
 constexpr std::string_view kLayout = "3";
+constexpr std::string_view kBootList = "order";
 
 /// Writes the "newc" format of cpio, Documentation/driver-api/early-userspace/buffer-format.rst.
 class CpioWriter {
@@ -71,65 +72,92 @@ std::string plain_name(std::string_view path) {
   return name;
 }
 
-/// Module name -> its line of modules.dep: its file and all it needs, the most basic last.
-std::map<std::string, std::vector<std::string>> read_dependencies(const fs::path& folder) {
-  std::map<std::string, std::vector<std::string>> result;
-  const std::string text = read_file(folder / "modules.dep");
-  for (const std::string& line : split(text, '\n')) {
+/// What the kernel has, as depmod(8) wrote it down.
+class ModuleIndex {
+ public:
+  explicit ModuleIndex(const GuestKernel& kernel) : kernel_(kernel) {
+    const std::string text = read_file(kernel.modules / "modules.dep");
+    for (const std::string& line : split(text, '\n')) add(line);
+    const std::string built_in = find_file(kernel.modules / "modules.builtin").value_or("");
+    for (const std::string& line : split(built_in, '\n')) built_in_.insert(plain_name(line));
+  }
+
+  /// Their files and those of what they need, the most basic first. Throws not-found.
+  [[nodiscard]] std::vector<fs::path> resolve(const std::vector<std::string_view>& names) const {
+    std::vector<fs::path> order;
+    std::set<std::string> seen;
+    for (const std::string_view name : names) {
+      const auto module = files_.find(plain_name(name));
+      if (module == files_.end()) {
+        if (built_in_.contains(plain_name(name))) continue;
+        throw Error(Code::not_found, "the kernel {} has no module {}; use one of linux-image-cloud-amd64",
+                    kernel_.release, name);
+      }
+      for (auto file = module->second.rbegin(); file != module->second.rend(); ++file) {
+        if (seen.insert(*file).second) order.emplace_back(*file);
+      }
+    }
+    return order;
+  }
+
+ private:
+  void add(const std::string& line) {
     const std::size_t colon = line.find(':');
-    if (colon == std::string::npos) continue;
+    if (colon == std::string::npos) return;
     std::vector<std::string> files{line.substr(0, colon)};
     for (std::string& file : split(trim(std::string_view(line).substr(colon + 1)), ' ')) {
       if (!file.empty()) files.push_back(std::move(file));
     }
-    result.emplace(plain_name(files.front()), std::move(files));
+    files_.emplace(plain_name(files.front()), std::move(files));
   }
-  return result;
-}
 
-std::set<std::string> read_built_in(const fs::path& folder) {
-  std::set<std::string> result;
-  const std::string text = find_file(folder / "modules.builtin").value_or("");
-  for (const std::string& line : split(text, '\n')) result.insert(plain_name(line));
-  return result;
-}
+  const GuestKernel& kernel_;
+  /// Module name -> its file and all it needs, the most basic last.
+  std::map<std::string, std::vector<std::string>> files_;
+  std::set<std::string> built_in_;
+};
 
-/// Those that the boot does not load. Throws not-found.
-std::vector<fs::path> added_modules(const InitramfsSpec& spec, const std::vector<std::string_view>& names) {
-  std::vector<fs::path> modules = resolve_modules(spec.kernel, names);
-  const std::vector<fs::path> boot = resolve_modules(spec.kernel, spec.modules);
-  std::erase_if(modules, [&](const fs::path& module) {
-    return std::find(boot.begin(), boot.end(), module) != boot.end();
-  });
-  return modules;
-}
+/// The files of a list in the archive.
+struct ModuleList {
+  std::string_view name;
+  std::vector<fs::path> files;
+};
 
-/// The same; none when the kernel lacks one.
-std::vector<fs::path> later_modules(const InitramfsSpec& spec, const std::vector<std::string_view>& names) {
-  try {
-    return added_modules(spec, names);
-  } catch (const Error& error) {
-    if (error.code() != Code::not_found) throw;
-    return {};
-  }
-}
-
-std::vector<fs::path> all_modules(const InitramfsSpec& spec) {
-  std::vector<fs::path> modules = resolve_modules(spec.kernel, spec.modules);
-  for (fs::path& module : added_modules(spec, spec.device_modules)) modules.push_back(std::move(module));
-  for (const auto* names : {&spec.firewall_modules, &spec.folder_modules, &spec.nfs_modules,
-                            &spec.memory_modules, &spec.copy_modules}) {
-    for (fs::path& module : later_modules(spec, *names)) modules.push_back(std::move(module));
-  }
-  return modules;
+/// Only the first is loaded at boot; the others hold what that one does not. A list that the kernel lacks
+/// something of is empty, but for what every machine needs: then it throws not-found.
+std::vector<ModuleList> module_lists(const InitramfsSpec& spec) {
+  const ModuleIndex index(spec.kernel);
+  const std::vector<fs::path> boot = index.resolve(spec.modules);
+  const auto added = [&](const std::vector<std::string_view>& names) {
+    std::vector<fs::path> modules = index.resolve(names);
+    std::erase_if(modules, [&](const fs::path& module) {
+      return std::find(boot.begin(), boot.end(), module) != boot.end();
+    });
+    return modules;
+  };
+  const auto added_if_there = [&](const std::vector<std::string_view>& names) {
+    try {
+      return added(names);
+    } catch (const Error& error) {
+      if (error.code() != Code::not_found) throw;
+      return std::vector<fs::path>();
+    }
+  };
+  return {{kBootList, boot},
+          {"devices", added(spec.device_modules)},
+          {"firewall", added_if_there(spec.firewall_modules)},
+          {"folders", added_if_there(spec.folder_modules)},
+          {"nfs", added_if_there(spec.nfs_modules)},
+          {"memory", added_if_there(spec.memory_modules)},
+          {"copy", added_if_there(spec.copy_modules)}};
 }
 
 std::string cache_key(const InitramfsSpec& spec) {
   std::string key = fmt::format("layout {}\nkernel {}\n", kLayout, spec.kernel.release);
   key += fingerprint(spec.init);
   key += fingerprint(spec.kernel.modules / "modules.dep");
-  for (const fs::path& module : all_modules(spec)) {
-    key += fingerprint(spec.kernel.modules / module);
+  for (const ModuleList& list : module_lists(spec)) {
+    for (const fs::path& module : list.files) key += fingerprint(spec.kernel.modules / module);
   }
   return key;
 }
@@ -146,22 +174,7 @@ std::string read_module(const fs::path& path) {
 }  // namespace
 
 std::vector<fs::path> resolve_modules(const GuestKernel& kernel, const std::vector<std::string_view>& names) {
-  const auto dependencies = read_dependencies(kernel.modules);
-  const auto built_in = read_built_in(kernel.modules);
-  std::vector<fs::path> order;
-  std::set<std::string> seen;
-  for (const std::string_view name : names) {
-    const auto module = dependencies.find(plain_name(name));
-    if (module == dependencies.end()) {
-      if (built_in.contains(plain_name(name))) continue;
-      throw Error(Code::not_found, "the kernel {} has no module {}; use one of linux-image-cloud-amd64",
-                  kernel.release, name);
-    }
-    for (auto file = module->second.rbegin(); file != module->second.rend(); ++file) {
-      if (seen.insert(*file).second) order.emplace_back(*file);
-    }
-  }
-  return order;
+  return ModuleIndex(kernel).resolve(names);
 }
 
 std::string make_initramfs(const InitramfsSpec& spec) {
@@ -171,27 +184,16 @@ std::string make_initramfs(const InitramfsSpec& spec) {
   archive.add_file("init", 0755, read_file(spec.init));
   archive.add_folder("modules");
   unsigned number = 0;
-  const auto add_modules = [&](const char* list, const std::vector<fs::path>& modules) {
+  for (const ModuleList& list : module_lists(spec)) {
     std::string order;
-    for (const fs::path& module : modules) {
+    for (const fs::path& module : list.files) {
       const std::string name = fmt::format("{:02}-{}", number++, module.filename().string());
       archive.add_file("modules/" + name, 0444, read_module(spec.kernel.modules / module));
       order += name + "\n";
     }
-    archive.add_file(fmt::format("modules/{}", list), 0444, order);
-  };
-  add_modules("order", resolve_modules(spec.kernel, spec.modules));
-  add_modules("devices", added_modules(spec, spec.device_modules));
-  const std::vector<fs::path> firewall = later_modules(spec, spec.firewall_modules);
-  if (!firewall.empty()) add_modules("firewall", firewall);
-  const std::vector<fs::path> folders = later_modules(spec, spec.folder_modules);
-  if (!folders.empty()) add_modules("folders", folders);
-  const std::vector<fs::path> nfs = later_modules(spec, spec.nfs_modules);
-  if (!nfs.empty()) add_modules("nfs", nfs);
-  const std::vector<fs::path> memory = later_modules(spec, spec.memory_modules);
-  if (!memory.empty()) add_modules("memory", memory);
-  const std::vector<fs::path> copy = later_modules(spec, spec.copy_modules);
-  if (!copy.empty()) add_modules("copy", copy);
+    const bool is_for_boot = list.name == kBootList;
+    if (is_for_boot || !order.empty()) archive.add_file(fmt::format("modules/{}", list.name), 0444, order);
+  }
   return std::move(archive).finish();
 }
 

@@ -21,6 +21,7 @@
 #include "tether/extensions/toolbox.hpp"
 #include "tether/os/boot.hpp"
 #include "tether/os/devices.hpp"
+#include "tether/os/generators.hpp"
 #include "tether/sftp/server.hpp"
 #include "tether/tether.hpp"
 
@@ -73,6 +74,7 @@ int main(int count, char** words) {
   log::set_tag("tether");
   try {
     tether::os::Modules modules = tether::os::boot();
+    tether::os::load_generators();
     asio::io_context loop(1);
     spawn_detached(loop.get_executor(), "tether", serve(modules, began));
     loop.run();

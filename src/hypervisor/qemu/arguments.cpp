@@ -47,7 +47,7 @@ constexpr std::string_view kSandbox =
     "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
 constexpr std::string_view kKernelArguments =
-    "console=ttyS0 quiet panic=-1 8250.nr_uarts=1 cryptomgr.notests random.trust_cpu=on";
+    "console=ttyS0 quiet panic=-1 8250.nr_uarts=1 cryptomgr.notests random.trust_cpu=on lsm=landlock,yama";
 /// Memory beyond 4 GiB would make the kernel set 64 MiB aside for devices that cannot reach there; ours can.
 constexpr std::string_view kMemoryKernelArguments = "swiotlb=noforce";
 /// Software emulation has no speculation to guard against.

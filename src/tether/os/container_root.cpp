@@ -83,8 +83,8 @@ Task<> ContainerRoot::assemble(Milliseconds limit) {
   const std::string image = state_path("image");
   const std::string scratch = state_path("scratch");
   const std::string root = state_path("root");
-  const std::string image_disk = co_await devices_.disk(std::string(kImageDisk), limit);
-  const std::string scratch_disk = co_await devices_.disk(std::string(kScratchDisk), limit);
+  if (!image_disk_) image_disk_ = co_await devices_.disk(std::string(kImageDisk), limit);
+  if (!scratch_disk_) scratch_disk_ = co_await devices_.disk(std::string(kScratchDisk), limit);
   for (const std::string& folder : {image, scratch, root}) make_directories(folder, 0755);
 
   const auto mount_base = [this](const std::string& source, const std::string& target, const char* type,
@@ -92,9 +92,10 @@ Task<> ContainerRoot::assemble(Milliseconds limit) {
     mount_file_system(source, target, type, flags, data.c_str());
     base_mounts_.push_back(target);
   };
-  mount_base(image_disk, image, "erofs", MS_RDONLY | MS_NODEV, "");
+  mount_base(*image_disk_, image, "erofs", MS_RDONLY | MS_NODEV, "");
   // Neither has anything to do on a new disk in a sparse file, and each starts a thread.
-  mount_base(scratch_disk, scratch, "ext4", MS_NOATIME | MS_NODEV, "noinit_itable,no_prefetch_block_bitmaps");
+  mount_base(*scratch_disk_, scratch, "ext4", MS_NOATIME | MS_NODEV,
+             "noinit_itable,no_prefetch_block_bitmaps");
   const std::string upper = scratch + "/root/upper";
   const std::string work = scratch + "/root/work";
   make_directories(upper, 0755);
@@ -104,7 +105,7 @@ Task<> ContainerRoot::assemble(Milliseconds limit) {
   // What is mounted in it later is mounted in the containers as well: theirs is a slave of this.
   check(::mount(nullptr, root.c_str(), nullptr, MS_SHARED, nullptr), "share the root");
   root_ = open_file(root, O_PATH | O_DIRECTORY);
-  root_disks_ = {scratch_disk, image_disk};
+  root_disks_ = {*scratch_disk_, *image_disk_};
   path_ = root;
 }
 

@@ -23,9 +23,14 @@ inline constexpr std::string_view kScratchDisk = "scratch";  ///< ext4, writable
 /// The container's root file system: the writable disk over the image, with volumes and the files of its own.
 class ContainerRoot {
  public:
-  /// `surroundings` is asked when something is to be mounted from a server.
+  /// `surroundings` is asked when something is to be mounted from a server. The disks that are there already
+  /// are looked up now, which a template does for its clones.
   ContainerRoot(Devices& devices, Modules& modules, std::function<NfsSurroundings()> surroundings)
-      : devices_(devices), modules_(modules), surroundings_(std::move(surroundings)) {}
+      : devices_(devices),
+        modules_(modules),
+        surroundings_(std::move(surroundings)),
+        image_disk_(Devices::find_disk(std::string(kImageDisk))),
+        scratch_disk_(Devices::find_disk(std::string(kScratchDisk))) {}
   ContainerRoot(const ContainerRoot&) = delete;
   ContainerRoot& operator=(const ContainerRoot&) = delete;
 
@@ -98,6 +103,8 @@ class ContainerRoot {
   Modules& modules_;
   std::function<NfsSurroundings()> surroundings_;
   unsigned next_export_ = 0;
+  std::optional<std::string> image_disk_;
+  std::optional<std::string> scratch_disk_;
   std::string path_;
   UniqueFd root_;
   std::vector<std::string> root_disks_;

@@ -154,9 +154,14 @@ Task<std::string> Devices::port(std::string name, Milliseconds limit) {
   co_return "/dev/" + co_await wait_for(search, fmt::format("virtio-serial port \"{}\"", name), limit);
 }
 
+std::optional<std::string> Devices::find_disk(const std::string& serial) {
+  const auto name = find_entry("/sys/block", "serial", serial);
+  return name ? std::optional("/dev/" + *name) : std::nullopt;
+}
+
 Task<std::string> Devices::disk(std::string serial, Milliseconds limit) {
-  const auto search = [serial] { return find_entry("/sys/block", "serial", serial); };
-  co_return "/dev/" + co_await wait_for(search, fmt::format("disk \"{}\"", serial), limit);
+  const auto search = [serial] { return find_disk(serial); };
+  co_return co_await wait_for(search, fmt::format("disk \"{}\"", serial), limit);
 }
 
 Task<std::string> Devices::labelled_disk(std::string label, Milliseconds limit) {

@@ -27,6 +27,8 @@ class Devices {
   Task<std::string> port(std::string name, Milliseconds limit);
   /// The block device whose serial is `serial`, e.g. "/dev/vda".
   Task<std::string> disk(std::string serial, Milliseconds limit);
+  /// The same, if it is there.
+  static std::optional<std::string> find_disk(const std::string& serial);
   /// The block device with an ext file system of that label.
   Task<std::string> labelled_disk(std::string label, Milliseconds limit);
   /// The name of the network interface of a card: by its MAC address ("52:54:00:12:34:56", any case) or its

@@ -1,10 +1,10 @@
 #include "tether/os/growth.hpp"
 
 #include <fmt/format.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 
@@ -23,7 +23,6 @@ constexpr const char* kCpuFolder = "/sys/devices/system/cpu";
 constexpr std::string_view kMemoryDevice = "virtio:d00000018v";
 /// The kernel does either in much less; under software emulation some tenths of a second.
 constexpr Milliseconds kStepLimit{30'000};
-constexpr std::size_t kMemoryFileLimit = 64u << 10;
 
 /// "cpu12".
 bool is_cpu(std::string_view name) {
@@ -32,11 +31,9 @@ bool is_cpu(std::string_view name) {
 }
 
 std::uint64_t total_memory() {
-  constexpr std::string_view kName = "MemTotal:";
-  for (const std::string& line : split(read_file("/proc/meminfo", kMemoryFileLimit), '\n')) {
-    if (line.starts_with(kName)) return std::strtoull(line.c_str() + kName.size(), nullptr, 10) << 10;
-  }
-  throw Error(Code::internal, "the kernel does not say how much memory there is");
+  struct sysinfo info {};
+  check(::sysinfo(&info), "ask how much memory there is");
+  return std::uint64_t{info.totalram} * info.mem_unit;
 }
 
 unsigned online_cpus() {

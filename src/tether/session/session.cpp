@@ -9,6 +9,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/log.hpp"
@@ -65,7 +68,11 @@ Task<> Session::run() {
   }
   co_await reap();
   co_await drain();
-  finish();
+  status_.ended = true;
+  changed();
+  // Whoever waits for the end is told first.
+  co_await asio::post(surroundings_.executor, asio::use_awaitable);
+  spec_.cgroup.remove();
 }
 
 Task<> Session::launch() {
@@ -160,12 +167,6 @@ Task<> Session::drain() {
     OutputFrame frame;
     co_await surroundings_.output.write(link::OutputKind::end, number_, frame, 0);
   }
-}
-
-void Session::finish() {
-  status_.ended = true;
-  spec_.cgroup.remove();
-  changed();
 }
 
 void Session::fail(std::string reason) {

@@ -98,7 +98,6 @@ class Session : public std::enable_shared_from_this<Session> {
   void adopt(Launch& launch);
   Task<> reap();
   Task<> drain();
-  void finish();
   void fail(std::string reason);
   void changed();
 
