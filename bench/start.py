@@ -63,7 +63,7 @@ class Phases:
     def __init__(self, work):
         self.file = work / "trace"
         self.times = {}
-        self.clone = Series("clone to the tether's first answer", None)
+        self.clone = Series("of a run: clone until configured", None)
 
     def take(self):
         spans = [json.loads(line) for line in self.file.read_text().splitlines()]
@@ -199,6 +199,15 @@ def qemu_series():
     return tried([Series("QEMU alone to its greeting", run)])
 
 
+def print_clones(berth, runs):
+    """From QEMU's start to a clone's first answer, by a program of its own that the bench preset builds."""
+    program = pathlib.Path(berth).resolve().parent / "bench" / "bench-clone"
+    if program.exists():
+        print(call([program, runs]))
+    else:
+        note(f"without bare clones: no {program}")
+
+
 def remove_podman_storage(work):
     if (work / "podman").exists():
         subprocess.run(["podman", "--root", work / "podman", "--runroot", work / "podman-run", "system", "reset", "-f"],
@@ -211,7 +220,7 @@ def parse():
     parser.add_argument("--only", nargs="+", metavar="WORD", help="only what has one of these words in its name")
     parser.add_argument("--phases", action="store_true", help="show where the time of a run from a template goes")
     parser.add_argument("--image", type=pathlib.Path, help="a folder in OCI image layout; a busybox is made unless given")
-    parser.add_argument("--berth", default=str(bench.REPOSITORY / "build/release/berth"))
+    parser.add_argument("--berth", default=str(bench.REPOSITORY / "build/bench/berth"))
     return parser.parse_args()
 
 
@@ -242,6 +251,8 @@ def main():
             bench.print_table(series + ([phases.clone] if phases.clone.wall else []))
             if options.phases:
                 phases.print()
+            if not options.only or "clone" in options.only:
+                print_clones(options.berth, options.runs)
         finally:
             if berth is not None:
                 berth.remove_all()
