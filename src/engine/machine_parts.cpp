@@ -36,7 +36,7 @@ T with_probe(const launcher::Paths& paths, std::function<Task<T>(hypervisor::Kvm
   settings.state = paths.cache();
   settings.kernel = guest_kernel();
   settings.initramfs = parts.initramfs;
-  settings.qemu_version = qemu.version();
+  settings.qemu = qemu.program_fingerprint();
   settings.credentials = launcher::machine_credentials(nobody);
   std::optional<T> result;
   run_to_end([&]() -> Task<> {

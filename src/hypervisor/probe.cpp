@@ -33,7 +33,7 @@ std::string to_json(const KvmAnswer& answer) {
                                       {"reason", answer.reason},
                                       {"kernel", answer.kernel},
                                       {"boot_id", answer.boot_id},
-                                      {"qemu_version", answer.qemu_version},
+                                      {"qemu", answer.qemu},
                                       {"when", answer.when}}) +
          "\n";
 }
@@ -45,8 +45,8 @@ std::optional<KvmAnswer> from_json(std::string_view text) {
   const json::object* object = failure ? nullptr : value.if_object();
   const json::value* usable = object != nullptr ? object->if_contains("usable") : nullptr;
   if (usable == nullptr || !usable->is_bool()) return std::nullopt;
-  return KvmAnswer{usable->get_bool(),          text_of(*object, "reason"),       text_of(*object, "kernel"),
-                   text_of(*object, "boot_id"), text_of(*object, "qemu_version"), text_of(*object, "when")};
+  return KvmAnswer{usable->get_bool(),          text_of(*object, "reason"), text_of(*object, "kernel"),
+                   text_of(*object, "boot_id"), text_of(*object, "qemu"),   text_of(*object, "when")};
 }
 
 /// KVM may be the cause; anything else would be in the way of software emulation too.
@@ -67,15 +67,15 @@ fs::path KvmProbe::file() const {
 }
 
 KvmAnswer KvmProbe::make_answer(bool usable, std::string reason) const {
-  return {usable,   std::move(reason),      settings_.kernel.release,
-          boot_id_, settings_.qemu_version, format_time(clock_.now())};
+  return {usable,   std::move(reason), settings_.kernel.release,
+          boot_id_, settings_.qemu,    format_time(clock_.now())};
 }
 
 std::optional<KvmAnswer> KvmProbe::kept() const {
   const auto text = find_file(file());
   auto answer = text ? from_json(*text) : std::nullopt;
   const bool holds = answer && answer->boot_id == boot_id_ && answer->kernel == settings_.kernel.release &&
-                     answer->qemu_version == settings_.qemu_version;
+                     answer->qemu == settings_.qemu;
   return holds ? answer : std::nullopt;
 }
 

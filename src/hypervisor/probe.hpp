@@ -19,8 +19,8 @@ struct KvmAnswer {
   std::string reason;   ///< one sentence without a full stop
   std::string kernel;   ///< the guest kernel's release
   std::string boot_id;  ///< of the host's boot that the answer holds for
-  std::string qemu_version;
-  std::string when;  ///< RFC 3339
+  std::string qemu;     ///< fingerprint of its program
+  std::string when;     ///< RFC 3339
 
   bool operator==(const KvmAnswer&) const = default;
 };
@@ -34,7 +34,7 @@ class KvmProbe {
     GuestKernel kernel;
     std::filesystem::path initramfs;
     std::optional<Credentials> credentials;  ///< what machines run as
-    std::string qemu_version;
+    std::string qemu;                        ///< fingerprint of its program
     std::filesystem::path device = "/dev/kvm";
     Milliseconds limit{5000};  ///< for the first byte on the control port
   };

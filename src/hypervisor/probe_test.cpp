@@ -20,7 +20,7 @@ class ProbeTest : public ::testing::Test {
     settings_.state = folder_.path() / "state";
     settings_.kernel = {"/boot/vmlinuz", "6.1.0-test", "/lib/modules"};
     settings_.initramfs = "/initramfs";
-    settings_.qemu_version = "7.2.22";
+    settings_.qemu = "7.2.22";
     settings_.device = "/dev/null";  // opens, as a KVM would
     settings_.limit = Milliseconds(50);
   }
@@ -102,7 +102,7 @@ TEST_F(ProbeTest, TheKeptAnswerHoldsForOneBootKernelAndQemu) {
   }
   write_file_atomically(file, text);
   EXPECT_TRUE(probe().kept());
-  settings_.qemu_version = "10.0.0";
+  settings_.qemu = "10.0.0";
   EXPECT_FALSE(probe().kept());
 }
 
@@ -125,7 +125,7 @@ TEST_F(ProbeTest, TheChoiceFollowsRequestAndAnswer) {
               Code::unsupported);
 
     let_guests_answer();
-    settings_.qemu_version = "other";
+    settings_.qemu = "other";
     KvmProbe agreeing = probe();
     EXPECT_EQ((co_await choose_accelerator(AcceleratorRequest::automatic, agreeing)).accelerator,
               Accelerator::kvm);

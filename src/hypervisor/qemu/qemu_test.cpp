@@ -392,7 +392,7 @@ TEST_F(QemuTest, TheProbeAnswersInTime) {
   const SystemClock clock;
   KvmProbe probe(fixture_.hypervisor, clock,
                  {folder.path(), QemuFixture::kernel(), QemuFixture::initramfs(), std::nullopt,
-                  fixture_.hypervisor.version()});
+                  fixture_.hypervisor.program_fingerprint()});
   const auto start = std::chrono::steady_clock::now();
   run_task([&]() -> Task<> {
     const KvmAnswer answer = co_await probe.ask();
