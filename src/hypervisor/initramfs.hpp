@@ -46,7 +46,7 @@ inline constexpr std::array<std::string_view, 1> kMemoryModules{"virtio_mem"};
 /// What the guest loads when it mounts a folder of the host.
 inline constexpr std::array<std::string_view, 1> kFolderModules{"virtiofs"};
 
-/// What the guest loads when its machine is the copy of another.
+/// What the guest loads at boot where the kernel has it: for machines that are copies of another.
 inline constexpr std::array<std::string_view, 1> kCopyModules{
     "tcp_diag",  // ends connections that the other machine goes on with
 };

@@ -123,12 +123,15 @@ void write_back() {
   ::_exit(1);
 }
 
-/// What fails shows up as a missing disk or card, with a message for the user.
-void load_device_modules(Modules& modules) {
-  try {
-    modules.load(kDeviceModules);
-  } catch (const Error& error) {
-    log::error("{}", error.what());
+/// What fails shows up as a missing disk or card, or in a copy, with a message for the user. Copies would
+/// load theirs each for itself.
+void load_more_modules(Modules& modules) {
+  for (const char* list : {kDeviceModules, kCopyModules}) {
+    try {
+      modules.load(list);
+    } catch (const Error& error) {
+      log::error("{}", error.what());
+    }
   }
 }
 
@@ -150,7 +153,7 @@ Modules boot() {
   set_limits();
   Modules modules(std::move(folder));
   modules.load_boot();
-  load_device_modules(modules);
+  load_more_modules(modules);
   if (::mkdir(std::string(kStateFolder).c_str(), 0700) != 0) throw errno_error(kStateFolder);
   // As Docker sets them for every container: no capability is needed for low ports and ping.
   write_setting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
