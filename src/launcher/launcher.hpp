@@ -155,6 +155,7 @@ class Launcher {
   void note_snapshot(Snapshot& snapshot) const;
   Task<> begin_copy(hypervisor::MachineSpec spec);
   Task<> become_copy();
+  Task<> publish_ports();
   void note_fork_request();
   Task<> fork_for_guest(std::int64_t count);
   Task<std::string> run_fork(std::int64_t count);
