@@ -151,6 +151,8 @@ class Launcher {
   Task<> fill_snapshot(const SnapshotStore::Draft& draft, Snapshot& snapshot,
                        std::unique_ptr<DiskSnapshot>& disk);
   Task<> copy_instant(std::unique_ptr<hypervisor::MachineCopy> copy, DiskSnapshot& disk, Snapshot& snapshot);
+  Task<> resume_after_copy();
+  Task<> give_up_disk();
   Task<> prepare_copy();
   void note_snapshot(Snapshot& snapshot) const;
   Task<> begin_copy(hypervisor::MachineSpec spec);
@@ -270,6 +272,8 @@ class Launcher {
   std::size_t file_users_ = 0;
   std::size_t copies_ = 0;
   std::size_t updates_ = 0;
+  std::unique_ptr<DiskSnapshot>
+      given_up_disk_;  ///< of a snapshot that failed, as long as that is not settled
   std::optional<Exit> exit_;
   std::optional<Error> start_failure_;
 };
