@@ -104,6 +104,7 @@ class ScriptedTether {
       orders.push_back(order);
       while (order.verb == ignored_verb) co_await sleep_for(Milliseconds(1));
       if (order.verb == link::verb::clock) co_return tell_clock(order);
+      if (order.verb == link::verb::prepare_copy) co_await write(link::OutputKind::mark, order.token);
       if (order.verb == link::verb::thaw) clock = Nanoseconds(order.time);
       if (order.verb == link::verb::stats) {
         link::Stats stats;
