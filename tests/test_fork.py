@@ -1,8 +1,11 @@
 """Copies of running containers: what goes on in them, and what they have of their own."""
 
 import contextlib
+import fcntl
 import json
+import os
 import socket
+import sqlite3
 import subprocess
 import threading
 import urllib.request
@@ -182,6 +185,64 @@ def test_listeners_go_on_at_other_ports_of_the_host(berth):
     for container, several in ports.items():
         for port in several:
             assert wait_until(lambda: fetch(port), f"port {port} answers") == host_name(berth, container) + "\n"
+
+
+def recorded_ports(berth, of):
+    """By the ids of containers that `of` is true for, be they running or not."""
+    with contextlib.closing(sqlite3.connect(berth.root / "records.db")) as records:
+        rows = records.execute("SELECT p.id, o.port FROM ports o JOIN pods p ON p.serial = o.pod").fetchall()
+    return {identity: port for identity, port in rows if of(identity)}
+
+
+def test_who_connects_before_a_copy_goes_on_spoils_nothing(berth):
+    name = unique_name()
+    original = berth.ok("run", "-d", "--name", name, "-p", "80", IMAGE, "sh", "-c",
+                        "mkdir /www; echo here > /www/index.html; exec httpd -f -p 80 -h /www")
+    client = berth.spawn("fork", "-n", "2", name)
+    tried = []
+    while client.poll() is None:
+        for port in recorded_ports(berth, lambda identity: identity != original).values():
+            with socket.socket() as early:
+                early.setblocking(False)
+                tried.append(early.connect_ex(("127.0.0.1", port)))
+    assert tried and client.returncode == 0
+    for copy in client.communicate()[0].decode().split():
+        port = int(berth.ok("port", copy).rsplit(":", 1)[1])
+        assert fetch(port) == "here\n"
+
+
+def take_port_of_first_copy(berth, locks_before, client):
+    """Of the first copy that has a record: whoever has its lock holds its start up meanwhile."""
+    locks = berth.root / "locks"
+    while not (new := set(os.listdir(locks)) - locks_before):
+        assert client.poll() is None
+    lock = new.pop()
+    with open(locks / lock) as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                assert client.poll() is None
+        port, = recorded_ports(berth, lambda identity: identity in lock).values()
+        return socket.create_server(("0.0.0.0", port))
+
+
+def test_a_port_that_another_program_takes_meanwhile(berth):
+    name = unique_name()
+    berth.ok("run", "-d", "--name", name, "-p", "80", IMAGE, "sh", "-c",
+             "mkdir /www; echo here > /www/index.html; exec httpd -f -p 80 -h /www")
+    locks = set(os.listdir(berth.root / "locks"))
+    client = berth.spawn("fork", "-n", "6", "--name", f"{name}-copy", name)
+    with take_port_of_first_copy(berth, locks, client) as taken:
+        out, err = client.communicate(timeout=DEADLINE)
+        assert client.returncode == 0, err
+        copies = out.decode().split()
+        ports = {int(berth.ok("port", copy).rsplit(":", 1)[1]) for copy in copies}
+        assert len(ports) == 6 and taken.getsockname()[1] not in ports
+        assert [berth.inspect(f"{name}-copy-{i + 1}")["Id"] for i in range(6)] == copies
+        for port in ports:
+            assert wait_until(lambda: fetch(port), f"port {port} answers") == "here\n"
 
 
 @pytest.mark.parametrize("attach", [False, True])

@@ -123,6 +123,24 @@ def test_a_free_port_is_chosen(berth, container):
     assert wait_until(lambda: try_fetch(port), "the server answers") == "hello from inside\n"
 
 
+def test_who_connects_before_the_network_is_there_spoils_nothing(berth):
+    """The machine is a clone: until it has its configuration its card has the template's address."""
+    name, port = unique_name(), free_port()
+    client = berth.spawn("run", "-d", "--name", name, "-p", f"{port}:80", IMAGE, "sh", "-c", SERVE)
+    tried = []
+    while client.poll() is None:
+        with socket.socket() as early:
+            early.setblocking(False)
+            tried.append(early.connect_ex(("127.0.0.1", port)))
+    assert client.returncode == 0, client.communicate()
+    try:
+        assert tried
+        assert wait_until(lambda: try_fetch(port), "the server answers") == "hello from inside\n"
+    finally:
+        client.communicate()
+        berth("rm", "-f", name)
+
+
 def test_a_port_is_free_after_stop_and_back_after_start(berth, container):
     port = free_port()
     name = container("-p", f"{port}:80", command=("sh", "-c", f"trap 'exit 0' TERM; ({SERVE}) & wait"))

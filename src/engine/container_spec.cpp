@@ -245,7 +245,7 @@ record::Pod make_pod(const CreateOptions& options, const image::Image& image, Na
   record::Pod pod;
   const std::string id = new_id();
   pod.executor.common.id = id;
-  pod.executor.common.name = options.name.empty() ? random_name() : options.name;
+  pod.executor.common.name = options.name;
   pod.executor.hostname = options.hostname.empty() ? short_id(id) : options.hostname;
   pod.executor.create_time = std::chrono::duration_cast<std::chrono::seconds>(now).count();
   pod.executor.image_id = image.id;
@@ -287,12 +287,11 @@ record::Pod make_copy(const record::Pod& original, const std::string& name, Nano
   pod.executor = original.executor;
   const std::string id = new_id();
   pod.executor.common.id = id;
-  pod.executor.common.name = name.empty() ? random_name() : name;
+  pod.executor.common.name = name;
   pod.executor.hostname = short_id(id);
   pod.executor.create_time = std::chrono::duration_cast<std::chrono::seconds>(now).count();
   config::SessionConfig session = original.session();
   session.common.id = id;
-  session.common.name = pod.executor.common.name;
   pod.executor.sessions = {{id, std::move(session)}};
   pod.executor.execs.clear();
 

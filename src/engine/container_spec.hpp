@@ -9,12 +9,13 @@
 namespace berth::engine {
 
 /// The record of a new container: the options over the image's configuration, with Docker's rules for both.
-/// Its volumes are entered by add_volume. Throws invalid-argument for what cannot be.
+/// What the options leave open, its name and ports of the host, is so in it (engine/new_record.hpp). Its
+/// volumes are entered by add_volume. Throws invalid-argument for what cannot be.
 record::Pod make_pod(const CreateOptions& options, const image::Image& image, Nanoseconds now);
 
-/// The record of a copy of a pod, by what a snapshot has of it: another id, name (empty: a random one), host
-/// name and addresses. It publishes its ports on others of the host. Throws invalid-argument for a name that
-/// cannot be.
+/// The record of a copy of a pod, by what a snapshot has of it: another id, name, host name and
+/// addresses. The ports of the host that it publishes its own on are not chosen yet. Throws invalid-argument
+/// for a name that cannot be.
 record::Pod make_copy(const record::Pod& original, const std::string& name, Nanoseconds now);
 
 /// Enters a volume that the container has been given.

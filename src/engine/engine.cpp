@@ -20,6 +20,7 @@
 #include "engine/container_spec.hpp"
 #include "engine/engine_state.hpp"
 #include "engine/machine_parts.hpp"
+#include "engine/new_record.hpp"
 #include "engine/ports.hpp"
 #include "engine/scratch.hpp"
 #include "engine/templates.hpp"
@@ -151,14 +152,14 @@ record::Pod Engine::create(const CreateOptions& options) {
   const image::Image image = state_->images->get(options.image);
   record::Pod pod = make_pod(options, image, state_->clock.now());
   check_sources(pod.host.folders);
-  choose_free_ports(pod.host.ports);
   image::rootfs(*state_->images, image);
   span.done();
 
   const trace::Span record_span("record and disk");
   FileLock lock = state_->lock(pod);
   try {
-    state_->records->create(pod);
+    HostPorts ports(state_->records->held_ports());
+    pod = store_new(*state_->records, pod, ports);
     if (!options.volumes.empty()) pod = state_->give_volumes(pod, options.volumes);
     make_directories(state_->paths.pod(pod.id()), 0700);
     disk::Store(state_->paths.database(), state_->paths.disks())

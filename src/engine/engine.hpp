@@ -34,6 +34,8 @@ class Store;
 
 namespace berth::engine {
 
+class HostPorts;
+
 using launcher::AnonymousVolumes;
 
 struct ExecOptions {
@@ -159,9 +161,12 @@ class Engine {
   struct State;
   launcher::Launcher::Settings launcher_settings(const record::Pod& pod);
   UniqueFd launch(record::Pod& pod, std::uint32_t copy_number = 0);
-  record::Pod prepare_copy(const launcher::Snapshot& snapshot, const std::string& name);
+  record::Pod prepare_copy(const launcher::Snapshot& snapshot, const std::string& name, HostPorts& ports);
   void give_disk(const launcher::Snapshot& snapshot, const record::Pod& copy);
-  void start_copies(std::vector<record::Pod>& copies, bool for_guest);
+  void make_copies(const launcher::Snapshot& snapshot, const ForkOptions& options,
+                   std::vector<record::Pod>& copies);
+  std::vector<std::uint32_t> start_copies(std::vector<record::Pod>& copies,
+                                          const std::vector<std::uint32_t>& numbers, bool for_guest);
   void check_names(const ForkOptions& options);
   void sweep_copies();
   void discard(const std::vector<record::Pod>& copies);

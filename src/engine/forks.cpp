@@ -1,3 +1,4 @@
+#include <numeric>
 #include <set>
 
 #include "base/error.hpp"
@@ -10,6 +11,7 @@
 #include "engine/engine.hpp"
 #include "engine/engine_state.hpp"
 #include "engine/machine_parts.hpp"
+#include "engine/new_record.hpp"
 #include "engine/ports.hpp"
 #include "hypervisor/qemu/qemu.hpp"
 #include "launcher/cleanup.hpp"
@@ -21,6 +23,7 @@ namespace {
 constexpr std::chrono::seconds kSnapshotLimit{180};
 constexpr std::chrono::seconds kStartLimit{300};
 constexpr std::uint32_t kMostCopies = 1000;
+constexpr int kPortAttempts = 4;
 /// What a copy takes of the host's memory at least; the rest it shares with the others.
 constexpr std::uint64_t kLeastOfCopy = std::uint64_t{48} << 20;
 
@@ -107,12 +110,9 @@ std::vector<std::string> Engine::fork(std::string_view name, const ForkOptions& 
   const Reservation passing(store, launcher::SnapshotStore::passing_name(), true);
   state_->client(pod).request(snapshot_target(passing.name()), kSnapshotLimit);
   const launcher::Snapshot snapshot = store.get(passing.name());
-  std::vector<record::Pod> copies;
+  std::vector<record::Pod> copies(options.count);
   try {
-    const trace::Span span("fork: records");
-    for (std::uint32_t number = 1; number <= options.count; ++number)
-      copies.push_back(prepare_copy(snapshot, name_of_copy(options, number)));
-    start_copies(copies, options.for_guest);
+    make_copies(snapshot, options, copies);
   } catch (const Error&) {
     discard(copies);
     throw;
@@ -130,17 +130,36 @@ record::Pod Engine::create_from_snapshot(const std::string& snapshot_name, const
   record::Pod original = record::decode(snapshot.record);
   original.host.auto_remove = auto_remove;
   snapshot.record = record::encode(original);
-  return prepare_copy(snapshot, name);
+  HostPorts ports(state_->records->held_ports());
+  return prepare_copy(snapshot, name, ports);
+}
+
+/// Whose port another program took before the machine had it is made again, with another one.
+void Engine::make_copies(const launcher::Snapshot& snapshot, const ForkOptions& options,
+                         std::vector<record::Pod>& copies) {
+  HostPorts ports(state_->records->held_ports());
+  std::vector<std::uint32_t> missing(options.count);
+  std::iota(missing.begin(), missing.end(), 1u);
+  for (int attempt = 1; !missing.empty(); ++attempt) {
+    trace::Span span("fork: records");
+    for (const std::uint32_t number : missing)
+      copies.at(number - 1) = prepare_copy(snapshot, name_of_copy(options, number), ports);
+    span.done();
+    missing = start_copies(copies, missing, options.for_guest);
+    if (!missing.empty() && attempt == kPortAttempts)
+      throw Error(Code::already_exists,
+                  "other programs took the free ports of this host before the copies had them: try again");
+  }
 }
 
 /// Whoever looks at the records meanwhile meets the lock, and not a container that nobody makes any more.
-record::Pod Engine::prepare_copy(const launcher::Snapshot& snapshot, const std::string& name) {
+record::Pod Engine::prepare_copy(const launcher::Snapshot& snapshot, const std::string& name,
+                                 HostPorts& ports) {
   record::Pod copy = make_copy(record::decode(snapshot.record), name, state_->clock.now());
   copy.host.snapshot = snapshot.name;
-  choose_free_ports(copy.host.ports);
   FileLock lock = state_->lock(copy);
   try {
-    state_->records->create(copy);
+    copy = store_new(*state_->records, copy, ports);
     make_directories(state_->paths.pod(copy.id()), 0700);
     give_disk(snapshot, copy);
   } catch (const Error&) {
@@ -156,14 +175,36 @@ void Engine::give_disk(const launcher::Snapshot& snapshot, const record::Pod& co
   state_->records->set_intent(copy.id(), record::Intent::none);
 }
 
-/// All machines at once; returns when the processes of each go on.
-void Engine::start_copies(std::vector<record::Pod>& copies, bool for_guest) {
+/// All their machines at once; returns when the processes of each go on. Removed and returned are those whose
+/// port is taken.
+std::vector<std::uint32_t> Engine::start_copies(std::vector<record::Pod>& copies,
+                                                const std::vector<std::uint32_t>& numbers, bool for_guest) {
   const trace::Span span("fork: start");
-  std::vector<launcher::PendingRequest> started;
-  std::uint32_t number = 0;
-  for (record::Pod& copy : copies)
-    started.emplace_back(launch(copy, for_guest ? ++number : 0), "/v1/started", kStartLimit);
-  for (launcher::PendingRequest& request : started) request.answer();
+  std::vector<std::pair<std::uint32_t, launcher::PendingRequest>> started;
+  std::vector<std::uint32_t> refused;
+  const auto note = [&](std::uint32_t number, const Error& error) {
+    if (error.code() != Code::already_exists) throw;
+    log::warning("copy {} is made again: {}", number, error.what());
+    refused.push_back(number);
+  };
+  for (const std::uint32_t number : numbers) {
+    try {
+      started.emplace_back(number,
+                           launcher::PendingRequest(launch(copies.at(number - 1), for_guest ? number : 0),
+                                                    "/v1/started", kStartLimit));
+    } catch (const Error& error) {
+      note(number, error);
+    }
+  }
+  for (auto& [number, request] : started) {
+    try {
+      request.answer();
+    } catch (const Error& error) {
+      note(number, error);
+    }
+  }
+  for (const std::uint32_t number : refused) discard({copies.at(number - 1)});
+  return refused;
 }
 
 /// Those of forks that were killed before they launched them.

@@ -5,6 +5,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
 #include "base/error.hpp"
 #include "base/unique_fd.hpp"
 
@@ -35,6 +37,7 @@ UniqueFd bind_socket(const record::PortBinding& binding) {
                   binding.host_port, type == SOCK_DGRAM ? "udp" : "tcp");
   switch (errno) {
     case EADDRINUSE:
+      if (binding.host_port == 0) throw Error(Code::capacity, "this host has no free port left: {}", where);
       throw Error(Code::already_exists, "port {} is taken by another program: choose another one", where);
     case EACCES:
       throw Error(Code::invalid_argument, "an ordinary user cannot publish port {}: choose one from 1024 on",
@@ -46,17 +49,37 @@ UniqueFd bind_socket(const record::PortBinding& binding) {
   }
 }
 
+std::uint16_t port_of(int socket) {
+  sockaddr_in bound{};
+  socklen_t size = sizeof bound;
+  check(::getsockname(socket, reinterpret_cast<sockaddr*>(&bound), &size), "getsockname");
+  return ntohs(bound.sin_port);
+}
+
 }  // namespace
 
-void choose_free_ports(std::vector<record::PortBinding>& bindings) {
-  std::vector<UniqueFd> held;  // so that two bindings do not get the same port
+std::uint16_t HostPorts::free_port_for(const record::PortBinding& binding) const {
+  std::vector<UniqueFd> refused;  // open, so that the kernel names others; each taken port comes once at most
+  while (refused.size() <= taken_.size()) {
+    UniqueFd drawn = bind_socket(binding);
+    record::PortBinding candidate = binding;
+    candidate.host_port = port_of(drawn.get());
+    const auto is_taken = [&](const auto& other) { return record::overlap(candidate, other); };
+    if (std::none_of(taken_.begin(), taken_.end(), is_taken)) return candidate.host_port;
+    refused.push_back(std::move(drawn));
+  }
+  throw Error(Code::capacity, "this host has no free port left for port {} of the container",
+              binding.guest_port);
+}
+
+void HostPorts::choose(std::vector<record::PortBinding>& bindings) {
+  for (const record::PortBinding& binding : bindings) {
+    if (binding.host_port != 0) taken_.push_back(binding);
+  }
   for (record::PortBinding& binding : bindings) {
     if (binding.host_port != 0) continue;
-    held.push_back(bind_socket(binding));
-    sockaddr_in bound{};
-    socklen_t size = sizeof bound;
-    check(::getsockname(held.back().get(), reinterpret_cast<sockaddr*>(&bound), &size), "getsockname");
-    binding.host_port = ntohs(bound.sin_port);
+    binding.host_port = free_port_for(binding);
+    taken_.push_back(binding);
   }
 }
 

@@ -272,8 +272,13 @@ class Machine {
   /// From now on what the guest writes to the disk goes to `overlay`, an untouched overlay of the disk's size
   /// that is open for reading and writing; what the disk had stays below, written back and unchanged. Of the
   /// caller, which may close it once this has returned. The guest may run or be paused. Throws not-found,
-  /// wrong-state for a read-only disk, invalid-argument for no overlay, capacity beyond kMostLayers.
+  /// wrong-state for a read-only disk, invalid-argument for no overlay, capacity beyond kMostLayers. After a
+  /// timeout it may have come about, or come about later: settle_disk() tells, and until it has this throws
+  /// busy.
   virtual Task<> snapshot_disk(std::string serial, int overlay) = 0;
+  /// After snapshot_disk() has thrown timeout: whether the disk has that overlay now; if not it never will.
+  /// Throws timeout as long as the machine's process does not answer.
+  virtual Task<bool> settle_disk(std::string serial) = 0;
   /// After snapshot_disk(): takes away from the machine's process the means to write to the layer below, of
   /// which `layer` is a descriptor for reading alone. Where the guest is paused, its process lets go of them
   /// with the first call after it has gone on. Throws not-found, wrong-state for a disk without a snapshot.

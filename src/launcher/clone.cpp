@@ -3,8 +3,10 @@
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/log.hpp"
+#include "hypervisor/qcow2.hpp"
 #include "hypervisor/templates.hpp"
 #include "launcher/launcher.hpp"
+#include "launcher/machine_plan.hpp"
 #include "launcher/template_maker.hpp"
 
 /// A machine that goes on from a template instead of booting.
@@ -17,11 +19,21 @@ bool is_no_fault_of_the_template(Code code) {
          code == Code::not_found || code == Code::busy || code == Code::unavailable;
 }
 
-/// Whether they can stand for those that the template's guest has seen.
+std::uint64_t file_bytes(int fd) {
+  struct stat status {};
+  check(::fstat(fd, &status), "look at a disk");
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+/// Whether they can stand for those that the template's guest has seen, which asks no more how large they
+/// are. The scratch disk of another berth's container may be of another size, and its file system would not
+/// fit.
 bool has_template_disks(const hypervisor::MachineSpec& spec) {
-  struct stat image {};
-  check(::fstat(spec.disks.at(0).fd, &image), "look at the image");
-  return static_cast<std::uint64_t>(image.st_size) <= kTemplateImageBytes;
+  const hypervisor::Disk& scratch = spec.disks.at(1);
+  const std::uint64_t scratch_bytes = scratch.format == hypervisor::DiskFormat::qcow2
+                                          ? hypervisor::check_overlay(scratch.fd)
+                                          : file_bytes(scratch.fd);
+  return file_bytes(spec.disks.at(0).fd) <= kTemplateImageBytes && scratch_bytes == kScratchBytes;
 }
 
 }  // namespace

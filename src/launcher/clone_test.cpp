@@ -65,6 +65,21 @@ TEST_F(CloneTest, WithoutATemplateItBoots) {
   EXPECT_FALSE(was_cloned());
 }
 
+TEST_F(CloneTest, ADiskOfAnotherSizeThanTheTemplatesBoots) {
+  for (const std::uint64_t bytes : {kScratchBytes / 2, kScratchBytes * 2}) {
+    make_template();
+    scratch_bytes_ = bytes;
+    make_launcher();
+    attach_client();
+    run();
+    ASSERT_TRUE(client_exit_);
+    EXPECT_EQ(client_exit_->code, 7);
+    EXPECT_FALSE(was_cloned());
+    EXPECT_TRUE(templates().contains(kTemplate));
+    start_over();
+  }
+}
+
 TEST_F(CloneTest, ADamagedTemplateIsRemovedAndItBoots) {
   make_template();
   std::filesystem::resize_file(paths_.templates() / kTemplate / "memory", 4096);

@@ -59,6 +59,12 @@ Task<> DiskSnapshot::take(hypervisor::Machine& machine) {
   step_ = Step::taken;
 }
 
+Task<> DiskSnapshot::settle(hypervisor::Machine& machine) {
+  if (step_ != Step::unknown) co_return;
+  const bool is_there = co_await machine.settle_disk(kScratchDisk);
+  step_ = is_there ? Step::taken : Step::begun;
+}
+
 disk::Layer DiskSnapshot::commit(const std::vector<std::string>& holders) {
   if (step_ == Step::unneeded) {
     layer_ = before_.below.front();

@@ -26,11 +26,14 @@ class DiskSnapshot {
   /// From now on the machine writes to the overlay; one that has written nothing since the last snapshot goes
   /// on as it is, so that a container that is forked ever again has not ever more layers. Throws as
   /// Machine::snapshot_disk; after a timeout nobody knows whether it does, and there are no further snapshots
-  /// until the machine has ended.
+  /// until settle() has found out.
   Task<> take(hypervisor::Machine& machine);
   /// The layer, which `holders` (users as of disk::Store) have from now on. May be called again when it
   /// failed.
   disk::Layer commit(const std::vector<std::string>& holders = {});
+  /// After a failure of take(): asks the machine whether it came about. Throws as Machine::settle_disk; then
+  /// it is to be called again.
+  Task<> settle(hypervisor::Machine& machine);
   /// Nobody needs the layer, but the machine goes on with the overlay: other snapshots can follow.
   void give_up();
   /// The machine cannot write to the layer any more. That it fails is logged: the guest never could.

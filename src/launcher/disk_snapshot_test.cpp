@@ -21,6 +21,15 @@
 namespace berth::launcher {
 namespace {
 
+Task<std::optional<Code>> code_of(Task<> task) {
+  try {
+    co_await std::move(task);
+  } catch (const Error& error) {
+    co_return error.code();
+  }
+  co_return std::nullopt;
+}
+
 struct DiskSnapshotTest : ::testing::Test {
   DiskSnapshotTest() {
     paths.data = folder.path();
@@ -150,6 +159,32 @@ TEST_F(DiskSnapshotTest, OneThatIsGivenUpIsFollowedByOthers) {
     EXPECT_EQ(read(snapshot.commit({"snapshot:s"})), "new.");
   });
   EXPECT_EQ(store->get(user()).below.size(), 2u);
+}
+
+TEST_F(DiskSnapshotTest, AfterATimeoutTheMachineSaysWhetherItWasTaken) {
+  for (const bool comes_about : {false, true}) {
+    with_machine([&, this](hypervisor::Machine& machine) -> Task<> {
+      write("old.");
+      hypervisor::FakeGuest& guest = *hypervisor.guests().back();
+      guest.next_snapshot_is_late = comes_about;
+      const std::size_t layers = store->get(user()).below.size();
+      {
+        DiskSnapshot snapshot(paths, pod.id());
+        EXPECT_EQ(co_await code_of(snapshot.take(machine)), Code::timeout);
+        guest.is_silent = true;
+        EXPECT_EQ(co_await code_of(snapshot.settle(machine)), Code::timeout);
+        guest.is_silent = false;
+        co_await snapshot.settle(machine);
+        snapshot.give_up();
+      }
+      EXPECT_EQ(store->get(user()).below.size(), layers + (comes_about ? 1 : 0));
+      write("new.");
+      DiskSnapshot next(paths, pod.id());
+      co_await next.take(machine);
+      EXPECT_EQ(read(next.commit({comes_about ? "snapshot:1" : "snapshot:0"})), "new.");
+    });
+  }
+  EXPECT_EQ(read(store->get(user()).below.front()), "new.");
 }
 
 TEST_F(DiskSnapshotTest, WhenTheMachineHasEndedTheNextStartPutsItRight) {

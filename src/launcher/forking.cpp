@@ -26,6 +26,7 @@ constexpr Milliseconds kMarkLimit{5'000};
 constexpr Milliseconds kApproachLimit{30'000};
 constexpr Milliseconds kReceiveLimit{30'000};
 constexpr Milliseconds kQuitLimit{10'000};
+constexpr int kResumeAttempts = 30;
 constexpr std::size_t kTokenBytes = 16;
 /// Of `berth fork` for a process in the guest.
 constexpr Milliseconds kForkLimit{300'000};
@@ -81,6 +82,10 @@ Task<> Launcher::snapshot(std::string name) {
   if (updates_ > 0) throw Error(Code::busy, "container {} is being updated: try again", pod_.name());
   if (copies_ > 0) throw Error(Code::busy, "files of container {} are being copied: try again", pod_.name());
   const Counted snapshotting(snapshotting_, changed_);
+  co_await give_up_disk();
+  if (given_up_disk_)
+    throw Error(Code::busy, "the machine of container {} is busy with an earlier snapshot still: try again",
+                pod_.name());
   SnapshotStore store(settings_.paths);
   SnapshotStore::Draft draft = store.begin(name, machine_->size().memory_bytes);
   std::unique_ptr<DiskSnapshot> disk;
@@ -96,7 +101,8 @@ Task<> Launcher::snapshot(std::string name) {
   if (!failure) co_return;
   const bool full = is_full(settings_.paths.snapshots());
   store.abandon(name);
-  if (disk && !exit_) disk->give_up();
+  given_up_disk_ = std::move(disk);
+  co_await give_up_disk();
   if (full)
     throw Error(Code::capacity, "there is no space left in {} for a copy of container {}",
                 settings_.paths.snapshots().string(), pod_.name());
@@ -132,6 +138,21 @@ Task<> Launcher::fill_snapshot(const SnapshotStore::Draft& draft, Snapshot& snap
   co_await receiver->quit(kQuitLimit);
 }
 
+/// It stays for the next try when the machine does not say what has become of it.
+Task<> Launcher::give_up_disk() {
+  if (!given_up_disk_) co_return;
+  if (!exit_) {
+    try {
+      co_await given_up_disk_->settle(*machine_);
+    } catch (const Error& error) {
+      log::warning("settle a snapshot of the disk: {}", error.what());
+      if (!exit_) co_return;
+    }
+  }
+  if (!exit_) given_up_disk_->give_up();
+  given_up_disk_.reset();
+}
+
 /// The pod stands still as shortly as can be, and goes on whatever happens.
 Task<> Launcher::copy_instant(std::unique_ptr<hypervisor::MachineCopy> copy, DiskSnapshot& disk,
                               Snapshot& snapshot) {
@@ -151,14 +172,28 @@ Task<> Launcher::copy_instant(std::unique_ptr<hypervisor::MachineCopy> copy, Dis
   }
   copy.reset();
   try {
+    co_await resume_after_copy();
     co_await go_on();
   } catch (const Error& error) {
-    if (!failure && !exit_) log::error("going on after a snapshot: {}", error.what());
+    if (!exit_) log::error("going on after a snapshot: {}", error.what());
   }
   snapshot.interrupted = Nanoseconds(std::chrono::steady_clock::now() - begin).count();
   co_await deliver_later();
   if (failure) std::rethrow_exception(failure);
   require_running();
+}
+
+/// A QEMU that waits for the host's disk answers late, and nobody else would let the machine go on.
+Task<> Launcher::resume_after_copy() {
+  for (int attempt = 1; attempt < kResumeAttempts && !exit_; ++attempt) {
+    try {
+      co_await machine_->resume();
+      co_return;
+    } catch (const Error& error) {
+      if (error.code() != Code::timeout) throw;
+      log::warning("resume after a snapshot: {}", error.what());
+    }
+  }
 }
 
 /// All that the guest had to say has been said, and nothing more comes.

@@ -12,6 +12,7 @@
 #include "base/trace.hpp"
 #include "extraconfig/codec.hpp"
 #include "launcher/cleanup.hpp"
+#include "launcher/disk_snapshot.hpp"
 #include "launcher/host_folders.hpp"
 #include "launcher/machine_plan.hpp"
 #include "launcher/volumes.hpp"

@@ -151,10 +151,13 @@ class Launcher {
   Task<> fill_snapshot(const SnapshotStore::Draft& draft, Snapshot& snapshot,
                        std::unique_ptr<DiskSnapshot>& disk);
   Task<> copy_instant(std::unique_ptr<hypervisor::MachineCopy> copy, DiskSnapshot& disk, Snapshot& snapshot);
+  Task<> resume_after_copy();
+  Task<> give_up_disk();
   Task<> prepare_copy();
   void note_snapshot(Snapshot& snapshot) const;
   Task<> begin_copy(hypervisor::MachineSpec spec);
   Task<> become_copy();
+  Task<> publish_ports();
   void note_fork_request();
   Task<> fork_for_guest(std::int64_t count);
   Task<std::string> run_fork(std::int64_t count);
@@ -269,6 +272,8 @@ class Launcher {
   std::size_t file_users_ = 0;
   std::size_t copies_ = 0;
   std::size_t updates_ = 0;
+  std::unique_ptr<DiskSnapshot>
+      given_up_disk_;  ///< of a snapshot that failed, as long as that is not settled
   std::optional<Exit> exit_;
   std::optional<Error> start_failure_;
 };

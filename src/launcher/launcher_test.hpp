@@ -21,6 +21,7 @@
 #include "extraconfig/codec.hpp"
 #include "hypervisor/fake/fake.hpp"
 #include "launcher/launcher.hpp"
+#include "launcher/machine_plan.hpp"
 
 namespace berth::launcher {
 
@@ -103,6 +104,7 @@ class ScriptedTether {
       orders.push_back(order);
       while (order.verb == ignored_verb) co_await sleep_for(Milliseconds(1));
       if (order.verb == link::verb::clock) co_return tell_clock(order);
+      if (order.verb == link::verb::prepare_copy) co_await write(link::OutputKind::mark, order.token);
       if (order.verb == link::verb::thaw) clock = Nanoseconds(order.time);
       if (order.verb == link::verb::stats) {
         link::Stats stats;
@@ -163,6 +165,7 @@ class LauncherTest : public testing::Test {
     store_->set_intent(id_, record::Intent::none);
     make_directories(paths_.pod(id_));
     write_file_atomically(paths_.pod(id_) / "scratch.img", "");
+    std::filesystem::resize_file(paths_.pod(id_) / "scratch.img", scratch_bytes_);
     write_file_atomically(folder_.path() / "image", "");
     Launcher::Settings settings;
     settings.paths = paths_;
@@ -242,6 +245,7 @@ class LauncherTest : public testing::Test {
   bool reading_ = true;
   bool files_only_ = false;
   std::string template_id_;
+  std::uint64_t scratch_bytes_ = kScratchBytes;
   Milliseconds boot_limit_{20'000};
   Milliseconds clock_period_{3'600'000};
   std::unique_ptr<Launcher> launcher_;

@@ -21,7 +21,6 @@ Task<> Launcher::begin_copy(hypervisor::MachineSpec spec) {
   const SnapshotStore::Files files = snapshots.open(snapshot);
   hypervisor::MachineSpec copy = machine_spec(snapshot);
   copy.name = spec.name;
-  copy.forwards = spec.forwards;
   copy.credentials = spec.credentials;
   copy.disks = spec.disks;
   machine_shape_ = shape_of(copy);
@@ -32,6 +31,13 @@ Task<> Launcher::begin_copy(hypervisor::MachineSpec spec) {
   outputs_ended_ = snapshot.outputs_ended;
   guest_keys_ = snapshot.guest;
   extraconfig::decode(guest_keys_, guest_config_);
+}
+
+/// Not before: whoever connects earlier reaches a guest that is the original still, and makes QEMU's network
+/// send all that follows to the address of the original's card.
+Task<> Launcher::publish_ports() {
+  const hypervisor::MachineSpec spec = machine_spec(pod_, settings_.accelerator);
+  for (const hypervisor::PortForward& forward : spec.forwards) co_await machine_->add_forward(forward);
 }
 
 /// Nothing of the containers runs before the guest is another pod.
@@ -47,6 +53,7 @@ Task<> Launcher::become_copy() {
   guest_config_ = copy_config(pod_, guest_config_, guest_->keys(), clock_.now());
   write_login_files();
   co_await send_config();
+  co_await publish_ports();
   if (settings_.copy_number != 0) {
     link::Order answer;
     answer.verb = link::verb::forked;

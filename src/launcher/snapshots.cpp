@@ -125,6 +125,7 @@ FileLock SnapshotStore::reserve(const std::string& name) {
     lock->remove_file();
     throw Error(Code::already_exists, "there is a snapshot {} already", name);
   }
+  if (is_taken(name)) remove(name);
   return std::move(*lock);
 }
 
@@ -193,12 +194,44 @@ SnapshotStore::Files SnapshotStore::open(const Snapshot& snapshot) const {
   return files;
 }
 
-std::vector<Snapshot> SnapshotStore::list() const {
-  std::vector<Snapshot> snapshots;
+bool SnapshotStore::is_taken(const std::string& name) const {
+  return fs::exists(fs::symlink_status(place(name)));
+}
+
+/// Of the folders of snapshots that are kept.
+std::vector<std::string> SnapshotStore::names() const {
+  std::vector<std::string> found;
   std::error_code missing;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder(), missing)) {
-    const std::string name = entry.path().filename();
-    if (!name.starts_with(".") && !name.ends_with(kDraft) && contains(name)) snapshots.push_back(get(name));
+    std::string name = entry.path().filename();
+    if (!name.starts_with(".") && !name.ends_with(kDraft) && !name.ends_with(kLock))
+      found.push_back(std::move(name));
+  }
+  return found;
+}
+
+std::vector<std::string> SnapshotStore::damaged() const {
+  std::vector<std::string> found = names();
+  std::erase_if(found, [this](const std::string& name) {
+    try {
+      get(name);
+      return true;
+    } catch (const Error&) {
+      // One that was removed meanwhile.
+      return !is_taken(name);
+    }
+  });
+  return found;
+}
+
+std::vector<Snapshot> SnapshotStore::list() const {
+  std::vector<Snapshot> snapshots;
+  for (const std::string& name : names()) {
+    try {
+      snapshots.push_back(get(name));
+    } catch (const Error& error) {
+      log::debug("{}", error.what());  // see damaged()
+    }
   }
   std::sort(snapshots.begin(), snapshots.end(),
             [](const Snapshot& a, const Snapshot& b) { return a.created > b.created; });
@@ -217,6 +250,9 @@ std::uint64_t SnapshotStore::bytes(std::string_view name) const {
 }
 
 void SnapshotStore::remove(const std::string& name) {
+  // First, so that nobody goes on from what is left when this is cut off.
+  std::error_code missing;
+  fs::remove(place(name) / kInfo, missing);
   disk::Store(paths_.database(), paths_.disks()).release(Snapshot::disk_user(name));
   remove_tree(place(name));
 }

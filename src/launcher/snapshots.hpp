@@ -71,8 +71,8 @@ class SnapshotStore {
   /// The same, but for a passing snapshot's, too.
   static void check_any_name(std::string_view name);
 
-  /// Whoever makes or uses a passing snapshot holds it. Throws already-exists for a snapshot that is there,
-  /// busy while somebody makes it.
+  /// Whoever makes or uses a passing snapshot holds it. What is left of one that cannot be read any more
+  /// makes way. Throws already-exists for a snapshot that is there, busy while somebody makes it.
   FileLock reserve(const std::string& name);
 
   /// The files of a snapshot in the making.
@@ -95,8 +95,12 @@ class SnapshotStore {
   Snapshot get(std::string_view name) const;
   Files open(const Snapshot& snapshot) const;
   bool contains(std::string_view name) const;
-  /// Those that are kept, newest first.
+  /// Whether something is there by that name, be it a snapshot that can be read or not.
+  bool is_taken(const std::string& name) const;
+  /// Those that are kept and can be read, newest first.
   std::vector<Snapshot> list() const;
+  /// Names of the others: they take room until they are removed.
+  std::vector<std::string> damaged() const;
   /// Bytes on disk, without the disk's layer.
   std::uint64_t bytes(std::string_view name) const;
   /// With what it holds of disks; copies go on. A missing one is fine.
@@ -105,6 +109,7 @@ class SnapshotStore {
   void sweep();
 
  private:
+  std::vector<std::string> names() const;
   std::filesystem::path folder() const { return paths_.snapshots(); }
   std::filesystem::path place(std::string_view name) const { return folder() / name; }
   std::filesystem::path draft_place(const std::string& name) const { return folder() / (name + ".draft"); }

@@ -96,6 +96,27 @@ TEST_F(SnapshotStoreTest, ANameIsReservedOnce) {
   EXPECT_EQ(files(paths.snapshots()), Names{"name"});
 }
 
+TEST_F(SnapshotStoreTest, WhatIsLeftOfOneIsRemovedAndMakesWay) {
+  for (const bool reserved : {false, true}) {
+    keep("name");
+    keep("whole");
+    std::filesystem::remove(paths.snapshots() / "name" / "snapshot.json");
+    EXPECT_FALSE(store->contains("name"));
+    EXPECT_TRUE(store->is_taken("name"));
+    EXPECT_EQ(store->damaged(), Names{"name"});
+    EXPECT_EQ(store->list().size(), 1u);
+    if (reserved)
+      store->reserve("name").remove_file();
+    else
+      store->remove("name");
+    EXPECT_FALSE(store->is_taken("name"));
+    EXPECT_TRUE(store->damaged().empty());
+    store->remove("whole");
+    EXPECT_TRUE(files(paths.snapshots()).empty());
+    EXPECT_TRUE(files(paths.disks()).empty());
+  }
+}
+
 TEST_F(SnapshotStoreTest, NamesThatCannotBe) {
   for (const char* name : {"", "x", ".fork-12", "a/b", "..", "name.lock", "name.draft"})
     expect_error(Code::invalid_argument, "name", [&] { SnapshotStore::check_name(name); });

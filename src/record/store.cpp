@@ -39,7 +39,7 @@ Error no_such_container(std::string_view name) {
 }
 
 /// The ports that nobody else may publish as long as the record is as it is.
-std::vector<PortBinding> held_ports(const Pod& pod) {
+std::vector<PortBinding> ports_held_by(const Pod& pod) {
   std::vector<PortBinding> held;
   if (pod.host.status == Status::exited) return held;
   for (const PortBinding& port : pod.host.ports) {
@@ -116,6 +116,7 @@ struct Store::State {
   Statement delete_pod{database, "DELETE FROM pods WHERE id = ?1"};
   Statement put_pair{database, "INSERT OR REPLACE INTO pairs(pod, key, value) VALUES(?1, ?2, ?3)"};
   Statement delete_pair{database, "DELETE FROM pairs WHERE pod = ?1 AND key = ?2"};
+  Statement select_held_ports{database, "SELECT protocol, port, address FROM ports"};
   Statement insert_port{database, "INSERT INTO ports(pod, protocol, port, address) VALUES(?1, ?2, ?3, ?4)"};
   Statement delete_ports{database, "DELETE FROM ports WHERE pod = ?1"};
 };
@@ -198,7 +199,7 @@ void Store::State::write_pairs(std::int64_t serial, const Pairs& before, const P
 }
 
 void Store::State::hold_ports(std::int64_t serial, const Pod& pod) {
-  const std::vector<PortBinding> ports = held_ports(pod);
+  const std::vector<PortBinding> ports = ports_held_by(pod);
   check_ports(pod.id(), ports);
   Query(delete_ports).with(serial).run();
   for (auto port = ports.begin(); port != ports.end(); ++port) {
@@ -224,7 +225,7 @@ void Store::State::write(const Record& before, const Record& after) {
                 short_id(pod.id()));
   }
   write_pairs(serial, before.pairs, after.pairs);
-  if (held_ports(pod) != held_ports(before.pod)) hold_ports(serial, pod);
+  if (ports_held_by(pod) != ports_held_by(before.pod)) hold_ports(serial, pod);
 }
 
 Handle::Handle(Store& store, Pod taken, extraconfig::Pairs pairs)
@@ -353,6 +354,19 @@ Intent Store::intent(std::string_view id) {
 void Store::set_intent(std::string_view id, Intent intent) {
   Query(state_->update_intent).with(id, to_string(intent)).run();
   if (state_->database.changes() == 0) throw no_such_container(id);
+}
+
+std::vector<PortBinding> Store::held_ports() {
+  std::vector<PortBinding> ports;
+  Query query(state_->select_held_ports);
+  while (query.step()) {
+    PortBinding port;
+    port.protocol = query->text(0) == to_string(Protocol::udp) ? Protocol::udp : Protocol::tcp;
+    port.host_port = static_cast<std::uint16_t>(query->integer(1));
+    port.host_address = std::string(query->text(2));
+    ports.push_back(std::move(port));
+  }
+  return ports;
 }
 
 void Store::check_ports(std::string_view id, const std::vector<PortBinding>& ports) {

@@ -79,6 +79,8 @@ class Store {
   Intent intent(std::string_view id);
   void set_intent(std::string_view id, Intent intent);
 
+  /// The ports of the host that records hold: those of all but exited containers.
+  std::vector<PortBinding> held_ports();
   /// Throws already-exists when a record other than `id` that holds its ports publishes one of these.
   void check_ports(std::string_view id, const std::vector<PortBinding>& ports);
 

@@ -51,6 +51,8 @@ int snapshot_ls(Context& context, const Arguments& arguments) {
                             describe_duration(now - Nanoseconds(snapshot.created)) + " ago",
                             fmt::format("{} ms", snapshot.interrupted / 1'000'000)});
   }
+  for (const std::string& name : store.damaged())
+    listing.rows.push_back({name, "", "damaged", "", format_decimal_size(store.bytes(name)), "", ""});
   print(render(listing, quiet && format.empty() ? "{{.Name}}" : format));
   return 0;
 }
@@ -64,7 +66,7 @@ int snapshot_rm(Context& context, const Arguments& arguments) {
   return for_each_name(context, names, [&](const std::string& name) {
     launcher::SnapshotStore::check_name(name);
     launcher::SnapshotStore store = context.engine().snapshots();
-    if (!store.contains(name)) throw Error(Code::not_found, "there is no snapshot \"{}\"", printable(name));
+    if (!store.is_taken(name)) throw Error(Code::not_found, "there is no snapshot \"{}\"", printable(name));
     for (const record::Pod& pod : context.engine().list()) {
       if (pod.host.snapshot == name && pod.host.started == 0)
         throw Error(Code::conflict,

@@ -99,6 +99,9 @@ void FakeGuest::snapshot_disk(const std::string& serial, int overlay) {
   check_overlay(overlay);
   Disk& disk = get_disk(serial);
   if (disk.read_only) throw Error(Code::wrong_state, "nothing is written to disk {}", serial);
+  if (late_snapshot_) throw Error(Code::busy, "a snapshot of disk {} is under way", serial);
+  late_snapshot_ = std::exchange(next_snapshot_is_late, std::nullopt);
+  if (late_snapshot_ == false) throw Error(Code::timeout, "no answer");
   if (disk.backing.size() >= kMostLayers) throw Error(Code::capacity, "disk {} has many layers", serial);
   UniqueFd& own = disks_.at(static_cast<std::size_t>(&disk - spec_.disks.data()));
   disk.backing.insert(disk.backing.begin(), {own.get(), disk.format});
@@ -106,6 +109,13 @@ void FakeGuest::snapshot_disk(const std::string& serial, int overlay) {
   disk.fd = own.get();
   disk.format = DiskFormat::qcow2;
   snapshots_.insert(serial);
+  if (late_snapshot_) throw Error(Code::timeout, "no answer");
+}
+
+bool FakeGuest::settle_disk(const std::string& serial) {
+  get_disk(serial);
+  if (is_silent) throw Error(Code::timeout, "no answer");
+  return std::exchange(late_snapshot_, std::nullopt).value_or(false);
 }
 
 void FakeGuest::seal_disk(const std::string& serial, int layer) {
@@ -324,6 +334,12 @@ class FakeMachine final : public Machine {
   }
   Task<> snapshot_disk(std::string serial, int overlay) override {
     return order(guest_, [serial, overlay](FakeGuest& guest) { guest.snapshot_disk(serial, overlay); });
+  }
+  Task<bool> settle_disk(std::string serial) override {
+    bool is_there = false;
+    std::function<void(FakeGuest&)> ask = [&](FakeGuest& guest) { is_there = guest.settle_disk(serial); };
+    co_await order(guest_, std::move(ask));
+    co_return is_there;
   }
   Task<> seal_disk(std::string serial, int layer) override {
     return order(guest_, [serial, layer](FakeGuest& guest) { guest.seal_disk(serial, layer); });

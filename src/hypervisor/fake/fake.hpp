@@ -48,6 +48,10 @@ class FakeGuest {
   std::function<void()> on_plug;
   /// The guest does not let go of anything while this is set.
   bool keeps_everything = false;
+  /// The next snapshot of a disk throws timeout; whether it comes about all the same.
+  std::optional<bool> next_snapshot_is_late;
+  /// Nor does Machine::settle_disk answer while this is set.
+  bool is_silent = false;
   Size size() const { return size_; }
   /// What the guest remembers, one line; frozen machines and copies have it, too.
   std::string memory;
@@ -62,6 +66,7 @@ class FakeGuest {
   void add_disk(const Disk& disk);
   void remove_disk(const std::string& serial, Milliseconds limit);
   void snapshot_disk(const std::string& serial, int overlay);
+  bool settle_disk(const std::string& serial);
   void seal_disk(const std::string& serial, int layer);
   Disk& get_disk(const std::string& serial);
   void add_network_card(const NetworkCard& card);
@@ -82,6 +87,7 @@ class FakeGuest {
   std::vector<UniqueFd> layers_;
   UniqueFd receives_;
   std::set<std::string> snapshots_;  ///< serials of disks that have one
+  std::optional<bool> late_snapshot_;
   std::array<UniqueFd, kPortCount> host_ports_;
   std::array<UniqueFd, kPortCount> guest_ports_;
   /// Duplicates by which the streams are ended whoever holds the ends.

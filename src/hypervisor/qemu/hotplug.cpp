@@ -82,7 +82,8 @@ json::object place_on_bus(std::string_view driver, std::string_view id, unsigned
           {"disable-legacy", "on"}};
 }
 
-Hotplug::Hotplug(const asio::any_io_executor& executor, QmpClient& qmp, const MachineSpec& spec)
+Hotplug::Hotplug(const asio::any_io_executor& executor, QmpClient& qmp, const MachineSpec& spec,
+                 Milliseconds snapshot_limit)
     : qmp_(qmp),
       first_cpus_(spec.cpus),
       most_cpus_(std::max(spec.cpus, spec.most_cpus)),
@@ -90,12 +91,17 @@ Hotplug::Hotplug(const asio::any_io_executor& executor, QmpClient& qmp, const Ma
       reserved_memory_(reserved_memory(spec)),
       shared_memory_(has_shared_memory(spec)),
       emulated_(spec.accelerator == Accelerator::tcg),
+      snapshot_limit_(snapshot_limit),
       size_{spec.cpus, first_memory_},
       changed_(executor) {
   for (std::size_t i = 0; i < spec.disks.size(); ++i) {
     const Disk& disk = spec.disks[i];
     disks_.emplace(disk.serial, disk_id(i));
-    files_.emplace(disk_id(i), Files{first_images(disk, i), disk_bytes(disk), disk.read_only, 0});
+    Files files;
+    files.images = first_images(disk, i);
+    files.bytes = disk_bytes(disk);
+    files.read_only = disk.read_only;
+    files_.emplace(disk_id(i), std::move(files));
   }
   for (const NetworkCard& card : spec.network_cards) {
     const bool is_user = card.backend == NetworkCard::Backend::user;

@@ -27,7 +27,11 @@ boost::json::object place_on_bus(std::string_view driver, std::string_view id, u
 /// outlive the coroutines.
 class Hotplug {
  public:
-  Hotplug(const asio::any_io_executor& executor, QmpClient& qmp, const MachineSpec& spec);
+  /// QEMU writes back first what the host's cache has of a disk.
+  static constexpr Milliseconds kSnapshotLimit{60'000};
+
+  Hotplug(const asio::any_io_executor& executor, QmpClient& qmp, const MachineSpec& spec,
+          Milliseconds snapshot_limit = kSnapshotLimit);
 
   /// Takes an event of QEMU.
   void note(const QmpEvent& event);
@@ -35,6 +39,7 @@ class Hotplug {
   Task<> add_disk(Disk disk);
   Task<> remove_disk(std::string serial, Milliseconds limit);
   Task<> snapshot_disk(std::string serial, int overlay);
+  Task<> settle_disk(std::string serial, bool& is_there);
   Task<> seal_disk(std::string serial, int layer);
   Task<> add_network_card(NetworkCard card);
   Task<> remove_network_card(std::string mac, Milliseconds limit);
@@ -75,7 +80,9 @@ class Hotplug {
     std::vector<BlockImage> images;  ///< the lowest first
     std::uint64_t bytes = 0;
     bool read_only = false;
-    unsigned overlays = 0;  ///< that were put over it
+    unsigned overlays = 0;                ///< that were to be put over it
+    unsigned snapshots = 0;               ///< overlays that it has
+    std::optional<BlockImage> unsettled;  ///< QEMU has not said whether it was
   };
   using Taken = std::map<std::string, std::string>;
 
@@ -119,6 +126,7 @@ class Hotplug {
   const std::uint64_t reserved_memory_;
   const bool shared_memory_;
   const bool emulated_;
+  const Milliseconds snapshot_limit_;
   Size size_;
   bool has_memory_device_ = false;
 

@@ -14,9 +14,6 @@ namespace berth::hypervisor::qemu {
 namespace json = boost::json;
 namespace {
 
-/// QEMU writes back first what the host's cache has of the disk.
-constexpr Milliseconds kSnapshotLimit{60'000};
-
 std::int64_t integer(const json::object& object, std::string_view name) {
   const json::value* value = object.if_contains(name);
   if (value == nullptr || !value->is_int64()) throw Error(Code::corrupt, "QEMU did not say where a file is");
@@ -52,6 +49,20 @@ std::vector<std::int64_t> descriptors_in(const json::value& answer, std::int64_t
   return found;
 }
 
+/// Whether a device writes to the node, by the answer of query-block.
+bool is_top_of_device(const json::value& answer, std::string_view node) {
+  const json::array* devices = answer.if_array();
+  if (devices == nullptr) throw Error(Code::corrupt, "query-block did not answer with a list");
+  for (const json::value& device : *devices) {
+    const json::object* fields = device.if_object();
+    const json::value* medium = fields != nullptr ? fields->if_contains("inserted") : nullptr;
+    const json::object* inserted = medium != nullptr ? medium->if_object() : nullptr;
+    const json::value* name = inserted != nullptr ? inserted->if_contains("node-name") : nullptr;
+    if (name != nullptr && name->is_string() && name->get_string() == node) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Task<> Hotplug::add_disk(Disk disk) {
@@ -67,7 +78,10 @@ Task<> Hotplug::add_disk(Disk disk) {
   plugged.key = disk.serial;
   plugged.place = take_place();
   plugged.is_disk = true;
-  files_[id] = {{}, bytes, disk.read_only, 0};
+  Files files;
+  files.bytes = bytes;
+  files.read_only = disk.read_only;
+  files_[id] = std::move(files);
   std::exception_ptr failure;
   try {
     co_await plug_disk(id, disk, plugged.place);
@@ -141,6 +155,7 @@ Task<> Hotplug::snapshot_disk(std::string serial, int overlay) {
   const Turn turn(*this);
   Files& files = files_of(serial);
   if (files.read_only) throw Error(Code::wrong_state, "nothing is written to disk {}", serial);
+  if (files.unsettled) throw Error(Code::busy, "a snapshot of disk {} is under way", serial);
   if (files.images.size() > kMostLayers)
     throw Error(Code::capacity, "disk {} has {} layers below it already", serial, kMostLayers);
   if (bytes != files.bytes)
@@ -151,28 +166,53 @@ Task<> Hotplug::snapshot_disk(std::string serial, int overlay) {
   std::exception_ptr failure;
   try {
     co_await put_over(image, below);
+  } catch (const Error& error) {
+    failure = std::current_exception();
+    if (error.code() == Code::timeout) files.unsettled = image;
   } catch (...) {
     failure = std::current_exception();
   }
   if (failure) {
-    co_await remove_image(image);
+    // What QEMU may come to use yet has to stay.
+    if (!files.unsettled) co_await remove_image(image);
     std::rethrow_exception(failure);
   }
   files.images.push_back(image);
   files.images.back().backing = below;
+  ++files.snapshots;
 }
 
 Task<> Hotplug::put_over(BlockImage overlay, std::string below) {
   co_await add_image(overlay);
   json::object arguments{{"node", below}, {"overlay", overlay.node}};
-  co_await qmp_.execute("blockdev-snapshot", std::move(arguments), kSnapshotLimit);
+  co_await qmp_.execute("blockdev-snapshot", std::move(arguments), snapshot_limit_);
+}
+
+/// QEMU carries out one command after the other: when it answers this one, it is done with those before.
+Task<> Hotplug::settle_disk(std::string serial, bool& is_there) {
+  co_await wait_turn();
+  const Turn turn(*this);
+  Files& files = files_of(serial);
+  is_there = false;
+  if (!files.unsettled) co_return;
+  const json::value devices = co_await execute("query-block");
+  BlockImage image = *files.unsettled;
+  is_there = is_top_of_device(devices, image.node);
+  files.unsettled.reset();
+  if (is_there) {
+    image.backing = files.images.back().node;
+    files.images.push_back(std::move(image));
+    ++files.snapshots;
+  } else {
+    co_await remove_image(std::move(image));
+  }
 }
 
 Task<> Hotplug::seal_disk(std::string serial, int layer) {
   co_await wait_turn();
   const Turn turn(*this);
   Files& files = files_of(serial);
-  if (files.overlays == 0) throw Error(Code::wrong_state, "disk {} has no layer to seal", serial);
+  if (files.snapshots == 0) throw Error(Code::wrong_state, "disk {} has no layer to seal", serial);
   BlockImage& below = files.images.at(files.images.size() - 2);
   if (below.sealed_by < 0) {
     image_bytes(layer, below.format, true, serial);

@@ -68,6 +68,7 @@ struct QemuMachine::State {
   // Coroutines own the state they work on: the machine may be destroyed while they wait.
   using Self = std::shared_ptr<State>;
   static Task<> supervise(Self self);
+  static Task<bool> settle_disk(Self self, std::string serial);
   static Task<MachineEnd> wait_end(Self self);
   static Task<bool> wait_end_within(Self self, Milliseconds limit);
   static Task<> quit(Self self, Milliseconds limit);
@@ -145,6 +146,12 @@ Task<> QemuMachine::State::supervise(Self self) {
   co_await self->errors.wait_end(kDrainLimit);
   co_await self->console.wait_end(kDrainLimit);
   self->finish(exit);
+}
+
+Task<bool> QemuMachine::State::settle_disk(Self self, std::string serial) {
+  bool is_there = false;
+  co_await change(self, self->hotplug.settle_disk(std::move(serial), is_there));
+  co_return is_there;
 }
 
 Task<MachineEnd> QemuMachine::State::wait_end(Self self) {
@@ -468,6 +475,10 @@ Task<> QemuMachine::remove_disk(std::string serial, Milliseconds limit) {
 
 Task<> QemuMachine::snapshot_disk(std::string serial, int overlay) {
   return State::change(state_, state_->hotplug.snapshot_disk(std::move(serial), overlay));
+}
+
+Task<bool> QemuMachine::settle_disk(std::string serial) {
+  return State::settle_disk(state_, std::move(serial));
 }
 
 Task<> QemuMachine::seal_disk(std::string serial, int layer) {

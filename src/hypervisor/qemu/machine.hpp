@@ -34,6 +34,7 @@ class QemuMachine final : public Machine {
   Task<> add_disk(const Disk& disk) override;
   Task<> remove_disk(std::string serial, Milliseconds limit) override;
   Task<> snapshot_disk(std::string serial, int overlay) override;
+  Task<bool> settle_disk(std::string serial) override;
   Task<> seal_disk(std::string serial, int layer) override;
   Task<> add_network_card(const NetworkCard& card) override;
   Task<> remove_network_card(std::string mac, Milliseconds limit) override;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +18,8 @@
 #include "base/text.hpp"
 #include "link/messages.hpp"
 #include "tether/firewall/nftables.hpp"
+#include "tether/os/arp.hpp"
+#include "tether/os/ipv6_settings.hpp"
 
 namespace berth::tether::os {
 namespace {
@@ -88,31 +91,6 @@ void for_networks(const CardPlan& plan, Step step) {
   }
 }
 
-void set_ipv6(const std::string& interface, const std::string& setting, const char* value) {
-  try {
-    write_kernel_file("/proc/sys/net/ipv6/conf/" + interface + "/" + setting, value);
-  } catch (const Error& error) {
-    log::warning("{}", error.what());
-  }
-}
-
-/// Addresses come from the configuration, never from a router that announces itself.
-void ignore_router_advertisements(const std::string& name) {
-  set_ipv6(name, "accept_ra", "0");
-}
-
-/// They are made of the card's own address, so that one without has none.
-void withhold_link_local_address(const std::string& name) {
-  set_ipv6(name, "addr_gen_mode", "1");
-}
-
-/// After a boot it comes as late, when the kernel has looked at the card's carrier.
-Task<> give_link_local_address(unsigned interface) {
-  constexpr Milliseconds kCarrierDelay{1'000};
-  co_await sleep_for(kCarrierDelay);
-  if (interface_exists(interface)) set_ipv6(interface_name(interface), "addr_gen_mode", "0");
-}
-
 /// Nobody in the machine sees the card any more.
 void take_driver_away(const std::string& name) {
   const auto device = std::filesystem::canonical("/sys/class/net/" + name + "/device");
@@ -178,6 +156,7 @@ Task<> Network::apply(Endpoints endpoints, std::string host_name, Limits limits)
       bring_up(card, names.at(card.plan.device));
       if (!card.plan.dynamic) stop_client(card);
       reconcile(card);
+      announce(card);
       card.failure.reset();
       if (card.plan.dynamic && !card.client) start_client(card, host_name);
     });
@@ -215,6 +194,7 @@ void Network::take_lease(const std::string& device) {
     for_networks(card.plan, [&] {
       set_mtu(card, interface_name(card.interface));
       reconcile(card);
+      announce(card);
     });
   } catch (const Error& error) {
     log::error("apply a lease: {}", error.what());
@@ -292,6 +272,7 @@ void Network::name_card(const std::vector<CardPlan>& plans) {
   spawn_detached(executor_, "IPv6 of a clone's card", give_link_local_address(interface));
   auto card = cards_.extract(unnamed);
   card.key() = plan->device;
+  card.mapped().announced.clear();
   cards_.insert(std::move(card));
 }
 
@@ -488,6 +469,16 @@ void Network::reconcile(Card& card) {
     if (applied.routes.contains(route)) continue;
     rtnetlink_.add_route(card.interface, route.destination, route.gateway);
     applied.routes.insert(route);
+  }
+}
+
+/// A clone and a copy have the address of the machine that they were, on a card with another one.
+void Network::announce(Card& card) {
+  std::erase_if(card.announced, [&](const auto& known) { return !card.applied.addresses.contains(known); });
+  for (const InterfaceAddress& address : card.applied.addresses) {
+    if (address.bytes.size() != sizeof(in_addr) || !card.announced.insert(address).second) continue;
+    const dhcp::Mac mac = mac_of(interface_name(card.interface));
+    announce_address(card.interface, {reinterpret_cast<const char*>(mac.data()), mac.size()}, address.bytes);
   }
 }
 

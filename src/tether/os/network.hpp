@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,7 @@ class Network {
     unsigned interface = 0;
     std::uint32_t first_mtu = 0;  ///< as the card came
     InterfaceSettings applied;    ///< what the interface has
+    std::set<InterfaceAddress> announced;
     bool up = false;
     std::shared_ptr<dhcp::Client> client;
     std::optional<Lease> lease;
@@ -92,6 +94,7 @@ class Network {
   void remove_cards(const std::vector<CardPlan>& plans);
   void bring_up(Card& card, const std::string& name);
   void reconcile(Card& card);
+  void announce(Card& card);
   InterfaceSettings wanted_settings(const Card& card) const;
 
   asio::any_io_executor executor_;
