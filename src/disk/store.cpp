@@ -273,6 +273,19 @@ void Store::create(std::string_view user, std::uint64_t bytes,
   }
 }
 
+void Store::replace(std::string_view user, const std::function<void(const fs::path&)>& make) {
+  const fs::path file = get(user).top.file;
+  const fs::path made = file.string() + std::string(kUnfinished);
+  try {
+    remove_file(made);
+    make(made);
+    rename_file(made, file);
+  } catch (const Error&) {
+    remove_file(made);
+    throw;
+  }
+}
+
 void Store::adopt(std::string_view user, const fs::path& file) {
   if (!fs::exists(file)) return;
   if (!state_->find_use(user)) {

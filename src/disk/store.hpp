@@ -53,6 +53,10 @@ class Store {
 
   /// Throws not-found.
   Disk get(std::string_view user);
+  /// Another raw file, which `make` makes, in place of that of a user whose disk is one raw layer that nobody
+  /// else has and no machine has open. Throws not-found and what `make` throws, and the disk is as it was
+  /// then.
+  void replace(std::string_view user, const std::function<void(const std::filesystem::path&)>& make);
 
   // How what a user has becomes read-only: begin_overlay() makes the overlay, the caller makes the machine
   // that has the disk write to it (hypervisor::Machine::snapshot_disk), commit_overlay() makes it the user's.

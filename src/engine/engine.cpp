@@ -193,6 +193,8 @@ launcher::Launcher::Settings Engine::launcher_settings(const record::Pod& pod) {
   }
   if (!pod.host.boots && template_policy() != TemplatePolicy::never)
     settings.template_id = template_for(pod, settings);
+  if (!settings.template_id.empty() && pod.host.started == 0)
+    settings.image_template_id = image_template_for(settings.template_id, settings.image);
   return settings;
 }
 

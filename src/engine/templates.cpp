@@ -1,13 +1,16 @@
 #include "engine/templates.hpp"
 
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "base/io.hpp"
 #include "base/log.hpp"
 #include "base/process.hpp"
 #include "base/text.hpp"
 #include "engine/machine_parts.hpp"
+#include "engine/scratch.hpp"
 #include "hypervisor/qemu/qemu.hpp"
 #include "launcher/machine_plan.hpp"
 #include "launcher/template_maker.hpp"
@@ -50,7 +53,12 @@ std::string template_for(const record::Pod& pod, const launcher::Launcher::Setti
   return template_id(hypervisor::QemuHypervisor(), template_machine(pod, settings));
 }
 
-std::string make_template(const launcher::Paths& paths, const record::Pod& pod, bool again) {
+std::string image_template_for(const std::string& template_id, const std::filesystem::path& rootfs) {
+  return fmt::format("{:016x}", fnv1a(template_id + " " + rootfs.string()));
+}
+
+std::string make_template(const launcher::Paths& paths, const record::Pod& pod,
+                          const std::optional<TemplateImage>& image, bool again) {
   launcher::Launcher::Settings settings = machine_parts(paths, pod);
   settings.accelerator = choose_accelerator(paths, pod).choice.accelerator;
   const hypervisor::MachineSpec spec = template_machine(pod, settings);
@@ -58,13 +66,21 @@ std::string make_template(const launcher::Paths& paths, const record::Pod& pod, 
   hypervisor::TemplateStore templates(paths.templates());
   hypervisor::TemplateInfo info;
   info.id = template_id(qemu, spec);
+  UniqueFd image_file;
+  if (image) {
+    info.id = image_template_for(info.id, image->rootfs);
+    info.image = image->name;
+    image_file = open_file(image->rootfs, O_RDONLY);
+  }
   if (!again && templates.contains(info.id)) return info.id;
   check_memory(pod.host.memory_bytes);
   std::optional<hypervisor::TemplateStore::Draft> draft = templates.begin(info.id, spec.memory_bytes);
   if (!draft) return {};
   // Whoever held the lock until now may have made it.
   if (!again && templates.contains(info.id)) return info.id;
-  run_to_end([&]() { return launcher::fill_template(qemu, spec, *draft, kBootLimit); });
+  if (image)
+    draft->add_disk([&](const std::filesystem::path& file) { make_scratch_disk(paths.cache(), file); });
+  run_to_end([&]() { return launcher::fill_template(qemu, spec, *draft, image_file.get(), kBootLimit); });
   info.cpus = spec.cpus;
   info.accelerator = hypervisor::to_string(spec.accelerator);
   info.kernel = spec.kernel;

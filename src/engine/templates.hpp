@@ -1,5 +1,7 @@
 #pragma once
 
+#include <filesystem>
+#include <optional>
 #include <string>
 
 #include "hypervisor/templates.hpp"
@@ -23,9 +25,19 @@ TemplatePolicy template_policy();
 /// an NFS volume, whose modules only its own initramfs has. `settings` has kernel, initramfs and accelerator.
 std::string template_for(const record::Pod& pod, const launcher::Launcher::Settings& settings);
 
+/// What a template may have besides a machine: the root of a container that has not run yet.
+struct TemplateImage {
+  std::string name;              ///< as the user calls it
+  std::filesystem::path rootfs;  ///< see image::rootfs
+};
+
+/// The one that goes further than the template of that id.
+std::string image_template_for(const std::string& template_id, const std::filesystem::path& rootfs);
+
 /// Makes the template for machines of that size. Returns its id; empty when somebody else makes it now.
 /// `again`: even if there is one.
-std::string make_template(const launcher::Paths& paths, const record::Pod& pod, bool again);
+std::string make_template(const launcher::Paths& paths, const record::Pod& pod,
+                          const std::optional<TemplateImage>& image, bool again);
 
 /// A pod with a machine of that size, as make_template() wants it.
 record::Pod template_pod(double cpus, std::uint64_t memory_bytes, const std::string& accelerator);

@@ -23,7 +23,8 @@ constexpr auto describe(const TemplateInfo*) {
                 field<&TemplateInfo::initramfs>("Initramfs"), field<&TemplateInfo::created>("Created"),
                 field<&TemplateInfo::memory_modified>("MemoryModified"),
                 field<&TemplateInfo::state_bytes>("StateBytes"),
-                field<&TemplateInfo::state_hash>("StateHash"));
+                field<&TemplateInfo::state_hash>("StateHash"), field<&TemplateInfo::image>("Image"),
+                field<&TemplateInfo::disk_modified>("DiskModified"));
 }
 
 namespace {
@@ -32,6 +33,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kMemory = "memory";
 constexpr const char* kState = "state";
+constexpr const char* kDisk = "disk";
 constexpr const char* kInfo = "template.json";
 constexpr std::string_view kLockSuffix = ".lock";
 constexpr std::size_t kStateLimit = 64u << 20;
@@ -77,7 +79,8 @@ Template open_template(const fs::path& folder, const std::string& id, const std:
   if (!info) throw Error(Code::corrupt, "what is known of it cannot be read");
   if (info->boot_id != boot_id) throw Error(Code::wrong_state, "it was made before the host's last boot");
   Template opened{info->id, open_file(folder / kMemory, O_RDONLY | O_NOFOLLOW),
-                  open_file(folder / kState, O_RDONLY | O_NOFOLLOW)};
+                  open_file(folder / kState, O_RDONLY | O_NOFOLLOW),
+                  info->disk_modified != 0 ? open_file(folder / kDisk, O_RDONLY | O_NOFOLLOW) : UniqueFd()};
   const struct stat memory = status_of(opened.memory.get());
   if (static_cast<std::uint64_t>(memory.st_size) != info->memory_bytes ||
       modified(memory) != info->memory_modified) {
@@ -87,13 +90,15 @@ Template open_template(const fs::path& folder, const std::string& id, const std:
       state_hash(opened.state.get()) != info->state_hash) {
     throw Error(Code::corrupt, "its state has changed");
   }
+  if (opened.disk && modified(status_of(opened.disk.get())) != info->disk_modified)
+    throw Error(Code::corrupt, "its disk has changed");
   return opened;
 }
 
 std::uint64_t bytes_on_disk(const fs::path& folder) {
   constexpr std::uint64_t kBlock = 512;  // stat(2)
   std::uint64_t bytes = 0;
-  for (const char* name : {kMemory, kState}) {
+  for (const char* name : {kMemory, kState, kDisk}) {
     struct stat status {};
     if (::stat((folder / name).c_str(), &status) == 0)
       bytes += static_cast<std::uint64_t>(status.st_blocks) * kBlock;
@@ -185,8 +190,14 @@ std::optional<TemplateStore::Draft> TemplateStore::begin(const std::string& id, 
   return draft;
 }
 
+void TemplateStore::Draft::add_disk(const std::function<void(const fs::path&)>& make) {
+  make(folder_.path() / kDisk);
+  disk_ = open_file(folder_.path() / kDisk, O_RDWR);
+}
+
 void TemplateStore::keep(Draft draft, TemplateInfo info, const Clock& clock) {
-  for (const int fd : {draft.memory(), draft.state()}) {
+  for (const int fd : {draft.memory(), draft.state(), draft.disk()}) {
+    if (fd < 0) continue;
     check(::fchown(fd, ::geteuid(), ::getegid()), "take back a template's file");
     check(::fchmod(fd, kSealed), "seal a template's file");
   }
@@ -196,6 +207,7 @@ void TemplateStore::keep(Draft draft, TemplateInfo info, const Clock& clock) {
   info.memory_modified = modified(status_of(draft.memory()));
   info.state_bytes = static_cast<std::uint64_t>(status_of(draft.state()).st_size);
   info.state_hash = state_hash(draft.state());
+  if (draft.disk() >= 0) info.disk_modified = modified(status_of(draft.disk()));
   write_file_atomically(draft.folder_.path() / kInfo, describe::to_json(info, {.indent = true}));
   remove_tree(place(info.id));
   fs::rename(draft.folder_.path(), place(info.id));

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,7 +30,9 @@ struct TemplateInfo {
   std::string created;               ///< RFC 3339
   std::int64_t memory_modified = 0;  ///< nanoseconds since 1970-01-01 UTC, of the memory file
   std::uint64_t state_bytes = 0;
-  std::string state_hash;  ///< FNV-1a
+  std::string state_hash;          ///< FNV-1a
+  std::string image;               ///< that its clones' containers are of; empty: any
+  std::int64_t disk_modified = 0;  ///< as memory_modified, of the disk; 0: it has none
 };
 
 /// A template's open files, for FrozenMachine.
@@ -37,6 +40,7 @@ struct Template {
   std::string id;
   UniqueFd memory;
   UniqueFd state;
+  UniqueFd disk;  ///< what its machine has written to the disk that a clone needs a copy of; may be none
 };
 
 /// Frozen machines below one folder, each in a folder of its own (docs/templates.md). Safe for many processes
@@ -66,6 +70,9 @@ class TemplateStore {
     ~Draft();
     int memory() const { return memory_.get(); }
     int state() const { return state_.get(); }
+    int disk() const { return disk_.get(); }  ///< -1: none
+    /// Gives it a disk, whose raw file `make` makes.
+    void add_disk(const std::function<void(const std::filesystem::path&)>& make);
 
    private:
     friend class TemplateStore;
@@ -74,6 +81,7 @@ class TemplateStore {
     TempDir folder_;
     UniqueFd memory_;
     UniqueFd state_;
+    UniqueFd disk_;
   };
   /// Nothing while somebody else makes that template. `memory_bytes` is the size of its memory file.
   std::optional<Draft> begin(const std::string& id, std::uint64_t memory_bytes);

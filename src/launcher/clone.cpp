@@ -1,5 +1,7 @@
 #include <sys/stat.h>
 
+#include <utility>
+
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/log.hpp"
@@ -7,6 +9,7 @@
 #include "hypervisor/templates.hpp"
 #include "launcher/launcher.hpp"
 #include "launcher/machine_plan.hpp"
+#include "launcher/pod_disk.hpp"
 #include "launcher/template_maker.hpp"
 
 /// A machine that goes on from a template instead of booting.
@@ -50,8 +53,11 @@ Task<> Launcher::begin_machine(hypervisor::MachineSpec spec) {
     co_await begin_copy(std::move(spec));
     co_return;
   }
-  if (pod_.host.folders.empty() && !settings_.template_id.empty()) {
-    is_clone_ = co_await begin_clone(spec);
+  if (pod_.host.folders.empty()) {
+    const std::optional<hypervisor::Template> assembled = std::exchange(assembled_template_, std::nullopt);
+    if (assembled) is_clone_ = co_await begin_clone(spec, *assembled);
+    const std::optional<hypervisor::Template> of_size = is_clone_ ? std::nullopt : find_template(spec);
+    if (of_size) is_clone_ = co_await begin_clone(spec, *of_size);
     if (is_clone_) co_return;
   }
   if (settings_.files_only) {
@@ -62,14 +68,32 @@ Task<> Launcher::begin_machine(hypervisor::MachineSpec spec) {
   co_await start_with_folders(std::move(spec));
 }
 
-/// Whether it could; if not, the template is at fault, and the machine is to be booted.
-Task<bool> Launcher::begin_clone(hypervisor::MachineSpec spec) {
-  hypervisor::TemplateStore templates(settings_.paths.templates());
-  const std::optional<hypervisor::Template> found = templates.find(settings_.template_id);
-  if (!found || !has_template_disks(spec)) co_return false;
+std::optional<hypervisor::Template> Launcher::find_template(const hypervisor::MachineSpec& spec) {
+  if (settings_.template_id.empty()) return std::nullopt;
+  auto found = hypervisor::TemplateStore(settings_.paths.templates()).find(settings_.template_id);
+  return found && has_template_disks(spec) ? std::move(found) : std::nullopt;
+}
+
+/// One whose machine has the container's root already. The pod's disk, if nobody has used it, becomes a copy
+/// of the template's; else nothing.
+std::optional<hypervisor::Template> Launcher::take_assembled_template() {
+  const bool is_asked_for = !settings_.image_template_id.empty() && pod_.host.folders.empty() &&
+                            settings_.snapshot.empty() && !settings_.files_only;
+  if (!is_asked_for) return std::nullopt;
+  try {
+    auto found = hypervisor::TemplateStore(settings_.paths.templates()).find(settings_.image_template_id);
+    if (found && found->disk && replace_unused_disk(settings_.paths, pod_, found->disk.get())) return found;
+  } catch (const Error& error) {
+    log::warning("template {} is not used: {}", settings_.image_template_id, error.what());
+  }
+  return std::nullopt;
+}
+
+/// Whether it could; if not, the template is at fault.
+Task<bool> Launcher::begin_clone(hypervisor::MachineSpec spec, const hypervisor::Template& found) {
   hypervisor::MachineSpec clone = clone_spec(spec);
   machine_shape_ = shape_of(clone);
-  clone.frozen = {found->memory.get(), found->state.get()};
+  clone.frozen = {found.memory.get(), found.state.get()};
   std::optional<Error> failure;
   try {
     machine_ = co_await hypervisor_.start(std::move(clone));
@@ -79,9 +103,11 @@ Task<bool> Launcher::begin_clone(hypervisor::MachineSpec spec) {
   }
   if (failure) {
     log::warning("the machine boots, as it could not be cloned: {}", failure->what());
-    if (failure->code() != Code::unsupported) templates.discard(found->id);
+    if (failure->code() != Code::unsupported)
+      hypervisor::TemplateStore(settings_.paths.templates()).discard(found.id);
     co_return false;
   }
+  clone_of_ = found.id;
   guest_keys_ = template_keys();
   for (std::size_t i = kTemplateDisks; i < spec.disks.size(); ++i) co_await machine_->add_disk(spec.disks[i]);
   co_return true;
@@ -89,9 +115,9 @@ Task<bool> Launcher::begin_clone(hypervisor::MachineSpec spec) {
 
 /// For a clone that came to nothing where a boot may not: the next start finds no template.
 void Launcher::distrust_template() {
-  if (!is_clone_ || started_ || settings_.template_id.empty()) return;
-  log::warning("template {} is removed, as its clone does not answer", settings_.template_id);
-  hypervisor::TemplateStore(settings_.paths.templates()).discard(settings_.template_id);
+  if (started_ || clone_of_.empty()) return;
+  log::warning("template {} is removed, as its clone does not answer", clone_of_);
+  hypervisor::TemplateStore(settings_.paths.templates()).discard(clone_of_);
 }
 
 }  // namespace berth::launcher

@@ -182,10 +182,11 @@ TEST_F(CloneTest, ATemplateIsFrozenWhenItsTetherIsUp) {
   const std::optional<hypervisor::TemplateStore::Draft> draft = store.begin(kTemplate, spec.memory_bytes);
   ASSERT_TRUE(draft);
   bool done = false;
-  asio::co_spawn(loop_, fill_template(hypervisor_, spec, *draft, kLimit), [&](std::exception_ptr failure) {
-    done = true;
-    if (failure) std::rethrow_exception(failure);
-  });
+  asio::co_spawn(loop_, fill_template(hypervisor_, spec, *draft, -1, kLimit),
+                 [&](std::exception_ptr failure) {
+                   done = true;
+                   if (failure) std::rethrow_exception(failure);
+                 });
   loop_.run_for(kLimit);
   ASSERT_TRUE(done);
   EXPECT_EQ(read_file("/proc/self/fd/" + std::to_string(draft->state())), "a fake machine");
@@ -204,7 +205,7 @@ TEST_F(CloneTest, AMachineThatDoesNotComeUpMakesNoTemplate) {
   std::optional<Code> code;
   const auto make = [&]() -> Task<> {
     try {
-      co_await fill_template(hypervisor_, spec, *draft, Milliseconds(50));
+      co_await fill_template(hypervisor_, spec, *draft, -1, Milliseconds(50));
     } catch (const Error& error) {
       code = error.code();
     }

@@ -16,6 +16,7 @@
 #include "base/counted.hpp"
 #include "base/files.hpp"
 #include "hypervisor/hypervisor.hpp"
+#include "hypervisor/templates.hpp"
 #include "launcher/guest.hpp"
 #include "launcher/interaction.hpp"
 #include "launcher/log_file.hpp"
@@ -78,6 +79,7 @@ class Launcher {
     std::filesystem::path initramfs;
     std::filesystem::path image;    ///< the read-only root file system
     std::string template_id;        ///< that the machine is a clone of where that can be; empty: it boots
+    std::string image_template_id;  ///< the same, of one for this image, which a first start prefers
     std::string snapshot;           ///< that the pod goes on from; empty: it starts
     std::uint32_t copy_number = 0;  ///< of those that a process in the snapshot asked for; 0: nobody did
     std::string qemu;               ///< which program, see fingerprint()
@@ -164,7 +166,9 @@ class Launcher {
   void note_unsynced(const std::function<void(record::Pod&)>& change);
   Task<> watch_machine();
   Task<> begin_machine(hypervisor::MachineSpec spec);
-  Task<bool> begin_clone(hypervisor::MachineSpec spec);
+  Task<bool> begin_clone(hypervisor::MachineSpec spec, const hypervisor::Template& found);
+  std::optional<hypervisor::Template> find_template(const hypervisor::MachineSpec& spec);
+  std::optional<hypervisor::Template> take_assembled_template();
   void distrust_template();
   Task<> start_with_folders(hypervisor::MachineSpec spec);
   Task<> watch_folders();
@@ -248,6 +252,8 @@ class Launcher {
   Event changed_;
   Phase phase_ = Phase::starting;
   bool is_clone_ = false;
+  std::string clone_of_;                                    ///< a template; empty: of none
+  std::optional<hypervisor::Template> assembled_template_;  ///< until the machine is begun
   hypervisor::MachineSpec machine_shape_;  ///< what copies of the machine have to be like; no descriptors
   std::string mark_;                       ///< the last one on the output port
   std::size_t snapshotting_ = 0;

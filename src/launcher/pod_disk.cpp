@@ -1,17 +1,27 @@
 #include "launcher/pod_disk.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "base/io.hpp"
 #include "disk/store.hpp"
 #include "launcher/machine_plan.hpp"
+#include "volume/disk.hpp"
 
 namespace berth::launcher {
 namespace {
 
 /// Where containers that an older berth made have their disk.
 constexpr const char* kOldDisk = "scratch.img";
+
+std::uint64_t file_bytes(int fd) {
+  struct stat status {};
+  check(::fstat(fd, &status), "look at a disk");
+  return static_cast<std::uint64_t>(status.st_size);
+}
 
 }  // namespace
 
@@ -32,6 +42,21 @@ PodDisk open_disk(const Paths& paths, const record::Pod& pod) {
   for (const disk::Layer& layer : stored.below)
     opened.disk.backing.push_back({open(layer, O_RDONLY), layer.format});
   return opened;
+}
+
+bool replace_unused_disk(const Paths& paths, const record::Pod& pod, int with) {
+  disk::Store store(paths.database(), paths.disks());
+  const std::string user = disk::pod_user(pod.id());
+  store.settle(user);
+  const disk::Disk stored = store.get(user);
+  if (!stored.below.empty() || stored.top.read_only || stored.top.format != hypervisor::DiskFormat::raw)
+    return false;
+  const UniqueFd now = open_file(stored.top.file, O_RDONLY | O_NOFOLLOW);
+  if (!volume::is_unused(now.get()) || file_bytes(now.get()) != file_bytes(with)) return false;
+  store.replace(user, [with](const std::filesystem::path& file) {
+    copy_sparse(fmt::format("/proc/self/fd/{}", with), file);
+  });
+  return true;
 }
 
 }  // namespace berth::launcher

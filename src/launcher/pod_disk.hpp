@@ -19,4 +19,8 @@ struct PodDisk {
 /// holds the pod's lock and no machine has the disk. Throws not-found for a pod whose disk is gone.
 PodDisk open_disk(const Paths& paths, const record::Pod& pod);
 
+/// Puts a copy of that raw disk in the place of the pod's, if no machine has used that yet. Whether it did.
+/// The caller holds the pod's lock.
+bool replace_unused_disk(const Paths& paths, const record::Pod& pod, int with);
+
 }  // namespace berth::launcher

@@ -35,6 +35,7 @@ std::vector<std::string> launch_arguments(const Launcher::Settings& settings) {
           "--initramfs=" + settings.initramfs.string(),
           "--image=" + settings.image.string(),
           "--template=" + settings.template_id,
+          "--image-template=" + settings.image_template_id,
           "--snapshot=" + settings.snapshot,
           "--qemu=" + settings.qemu,
           std::string(kCopyNumber) + std::to_string(settings.copy_number),
@@ -49,6 +50,7 @@ LaunchArguments parse_launch_arguments(int argc, char** argv) {
   Launcher::Settings& settings = arguments.settings;
   std::filesystem::path accelerator;
   std::filesystem::path template_id;
+  std::filesystem::path image_template_id;
   std::filesystem::path snapshot;
   std::filesystem::path qemu;
   const TextOption options[] = {{"--data=", settings.paths.data},
@@ -59,6 +61,7 @@ LaunchArguments parse_launch_arguments(int argc, char** argv) {
                                 {"--image=", settings.image},
                                 {"--accelerator=", accelerator},
                                 {"--template=", template_id},
+                                {"--image-template=", image_template_id},
                                 {"--snapshot=", snapshot},
                                 {"--qemu=", qemu}};
   for (int i = 1; i < argc; ++i) {
@@ -90,6 +93,7 @@ LaunchArguments parse_launch_arguments(int argc, char** argv) {
     throw Error(Code::invalid_argument, "berth-launcher is started by berth, not by hand");
   }
   settings.template_id = template_id;
+  settings.image_template_id = image_template_id;
   settings.snapshot = snapshot;
   settings.qemu = qemu;
   settings.accelerator = accelerator == "kvm" ? hypervisor::Accelerator::kvm : hypervisor::Accelerator::tcg;

@@ -37,6 +37,7 @@ Task<> Launcher::start_machine() {
     pod.host.oom_killed = false;
   });
   const UniqueFd image = open_file(settings_.image, O_RDONLY);
+  assembled_template_ = take_assembled_template();
   const PodDisk scratch = open_disk(settings_.paths, pod_);
   hypervisor::MachineSpec spec = settings_.files_only ? files_machine_spec(pod_, settings_.accelerator)
                                                       : machine_spec(pod_, settings_.accelerator);

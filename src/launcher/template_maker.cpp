@@ -59,6 +59,14 @@ class IdleGuest {
     co_await control_->send(link::DocumentKind::config, std::move(keys), kConfigureLimit);
   }
 
+  Task<> assemble() {
+    link::Order order;
+    order.verb = link::verb::assemble;
+    extraconfig::Difference keys;
+    keys.changed = extraconfig::encode(order);
+    co_await control_->send(link::DocumentKind::order, std::move(keys), kConfigureLimit);
+  }
+
  private:
   struct Heard {
     explicit Heard(const asio::any_io_executor& executor) : changed(executor) {}
@@ -110,10 +118,11 @@ bool lacks_space(int file, const std::optional<hypervisor::MachineEnd>& end) {
   return (end && end->exit.signal == SIGBUS) || disk.f_bavail * disk.f_frsize < kSome;
 }
 
-Task<> boot_and_freeze(hypervisor::Machine& machine, int state, Milliseconds boot_limit) {
+Task<> boot_and_freeze(hypervisor::Machine& machine, int state, bool has_image, Milliseconds boot_limit) {
   IdleGuest guest(co_await asio::this_coro::executor, machine.take_port(hypervisor::Port::control));
   co_await guest.wait_hello(boot_limit);
   co_await guest.configure();
+  if (has_image) co_await guest.assemble();
   co_await machine.freeze(state);
 }
 
@@ -175,14 +184,15 @@ extraconfig::Pairs template_keys() {
 }
 
 Task<> fill_template(hypervisor::Hypervisor& hypervisor, hypervisor::MachineSpec spec,
-                     const hypervisor::TemplateStore::Draft& draft, Milliseconds boot_limit) {
+                     const hypervisor::TemplateStore::Draft& draft, int image, Milliseconds boot_limit) {
+  const bool has_image = image >= 0;
   const EmptyDisks empty;
-  spec.disks = empty.disks();
+  spec.disks = has_image ? template_disks(image, draft.disk()) : empty.disks();
   spec.memory_file = draft.memory();
   const std::unique_ptr<hypervisor::Machine> machine = co_await hypervisor.start(std::move(spec));
   std::optional<Error> failure;
   try {
-    co_await boot_and_freeze(*machine, draft.state(), boot_limit);
+    co_await boot_and_freeze(*machine, draft.state(), has_image, boot_limit);
   } catch (const Error& error) {
     failure = error;
   }

@@ -39,8 +39,9 @@ struct EmptyDisks {
 };
 
 /// Boots a machine of template_spec(), waits until its tether is up and idle, and freezes it in the draft.
-/// There is no secret in it and nothing that tells one clone from another.
+/// There is no secret in it and nothing that tells one clone from another. With a file of an image, open for
+/// reading alone, the draft has a disk, and the machine has made a container's root of both.
 Task<> fill_template(hypervisor::Hypervisor& hypervisor, hypervisor::MachineSpec spec,
-                     const hypervisor::TemplateStore::Draft& draft, Milliseconds boot_limit);
+                     const hypervisor::TemplateStore::Draft& draft, int image, Milliseconds boot_limit);
 
 }  // namespace berth::launcher

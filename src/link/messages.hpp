@@ -56,6 +56,8 @@ inline constexpr std::string_view processes = "processes";  ///< answers with th
 inline constexpr std::string_view adjust = "adjust";  ///< use the CPUs and memory that the machine has now
 /// gives up the connection over the attach port and skips what the host sent up to the token
 inline constexpr std::string_view reset_attach = "reset-attach";
+/// mounts image and scratch and makes them the containers' root, for a template of that image
+inline constexpr std::string_view assemble = "assemble";
 /// what the guest does so that a copy of its machine can be made; until thaw
 inline constexpr std::string_view prepare_copy = "prepare-copy";
 /// the first order that a copy gets: it is another pod from now on

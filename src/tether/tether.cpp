@@ -354,6 +354,9 @@ Task<extraconfig::Pairs> Tether::obey(link::Order order) {
     co_return processes(order.session);
   } else if (order.verb == link::verb::adjust) {
     co_await adjust(order.cpus);
+  } else if (order.verb == link::verb::assemble) {
+    co_await root_.assemble(kDeviceLimit);
+    root_.write_back_disks();
   } else if (order.verb == link::verb::prepare_copy) {
     co_await prepare_copy(std::move(order.token));
   } else if (order.verb == link::verb::become) {

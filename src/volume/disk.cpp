@@ -49,20 +49,30 @@ void format(int file, std::uint64_t bytes, const std::string& label) {
   }
 }
 
-/// Whether an ext4 file system was mounted for writing before and nothing is in its journal: its superblock's
-/// s_mnt_count, s_magic and s_feature_incompat (Documentation/filesystems/ext4/super.rst), little endian.
-bool is_settled(int fd) {
+/// What an ext4 file system's superblock says in s_mnt_count, s_magic and s_feature_incompat
+/// (Documentation/filesystems/ext4/super.rst), little endian.
+struct FileSystemState {
+  bool is_ext4 = false;
+  bool was_mounted = false;  ///< for writing
+  bool needs_recovery = false;
+};
+
+FileSystemState state_of(int fd) {
   constexpr off_t kSuperblock = 1024;
   constexpr std::size_t kMountCount = 52;
   constexpr std::size_t kMagic = 56;
   constexpr std::size_t kIncompatible = 96;
   constexpr unsigned kNeedsRecovery = 0x4;
   std::array<unsigned char, 128> block{};
-  if (::pread(fd, block.data(), block.size(), kSuperblock) != static_cast<ssize_t>(block.size()))
-    return false;
-  const bool is_ext4 = block[kMagic] == 0x53 && block[kMagic + 1] == 0xef;
-  const bool was_mounted = (block[kMountCount] | block[kMountCount + 1]) != 0;
-  return is_ext4 && was_mounted && (block[kIncompatible] & kNeedsRecovery) == 0;
+  if (::pread(fd, block.data(), block.size(), kSuperblock) != static_cast<ssize_t>(block.size())) return {};
+  return {block[kMagic] == 0x53 && block[kMagic + 1] == 0xef,
+          (block[kMountCount] | block[kMountCount + 1]) != 0, (block[kIncompatible] & kNeedsRecovery) != 0};
+}
+
+/// Whether nothing is in its journal.
+bool is_settled(int fd) {
+  const FileSystemState state = state_of(fd);
+  return state.is_ext4 && state.was_mounted && !state.needs_recovery;
 }
 
 bool try_lock(const UniqueFd& file, const fs::path& path) {
@@ -84,6 +94,11 @@ void make_disk(const fs::path& file, std::uint64_t bytes, const std::string& lab
   check(::fsync(made.get()), "write the disk " + file.string());
   const UniqueFd folder = open_file(file.parent_path(), O_RDONLY | O_DIRECTORY);
   check(::fsync(folder.get()), "write the folder " + file.parent_path().string());
+}
+
+bool is_unused(int file) {
+  const FileSystemState state = state_of(file);
+  return state.is_ext4 && !state.was_mounted;
 }
 
 std::optional<Disk> take_disk(const fs::path& file, bool read_only) {

@@ -14,6 +14,9 @@ namespace berth::volume {
 /// is full.
 void make_disk(const std::filesystem::path& file, std::uint64_t bytes, const std::string& label);
 
+/// Whether no machine has mounted the file system of a disk of make_disk() for writing yet.
+bool is_unused(int file);
+
 /// A volume's disk as one machine holds it: nobody else can take it while this, or a descriptor that a
 /// machine has of it, is open.
 struct Disk {

@@ -7,6 +7,7 @@
 #include "cli/container_options.hpp"
 #include "cli/listing.hpp"
 #include "engine/templates.hpp"
+#include "image/rootfs.hpp"
 
 namespace berth::cli::command {
 namespace {
@@ -35,16 +36,17 @@ int template_create(Context& context, const Arguments& arguments) {
   std::string accelerator;
   bool again = false;
   bool background = false;
-  std::vector<std::string> none;
+  std::vector<std::string> images;
   Parser parser(
-      "berth template create", "[OPTIONS]",
-      "Boots a machine and freezes it, so that containers of that size start from it. Shows its id.");
+      "berth template create", "[OPTIONS] [IMAGE]",
+      "Boots a machine and freezes it, so that containers of that size start from it. With an image, its "
+      "root file system is mounted already, so that containers of it start sooner still. Shows its id.");
   parser.value("--cpus", "N", cpus, "Processors (default 1)")
       .value("-m,--memory", "SIZE", memory, "Memory (default 512m)")
       .value("--accel", "auto|kvm|tcg", accelerator, "Hardware or software virtualization (also BERTH_ACCEL)")
       .flag("--again", again, "Also when there is one")
       .flag("--background", background, "Give way to whatever else runs")
-      .positionals(none, 0, 0)
+      .positionals(images, 0, 1)
       .example("berth template create --memory 1g");
   if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
   const double wanted_cpus = cpus.empty() ? 1 : parse_cpus(cpus);
@@ -54,7 +56,12 @@ int template_create(Context& context, const Arguments& arguments) {
   engine::check_memory_size(wanted_memory);
   if (background) step_back();
   const record::Pod pod = engine::template_pod(wanted_cpus, wanted_memory, choose_accelerator(accelerator));
-  const std::string id = engine::make_template(context.engine().paths(), pod, again);
+  std::optional<engine::TemplateImage> image;
+  if (!images.empty()) {
+    const image::Store& store = context.engine().images();
+    image = {images.front(), image::rootfs(store, store.get(images.front()))};
+  }
+  const std::string id = engine::make_template(context.engine().paths(), pod, image, again);
   if (id.empty()) throw Error(Code::busy, "somebody else is making this template now");
   print_line(id);
   return 0;
@@ -71,13 +78,13 @@ int template_ls(Context& context, const Arguments& arguments) {
       .example("berth template ls");
   if (const auto status = parser.parse(arguments, context.failure_status())) return *status;
   Listing listing;
-  listing.fields = {{"ID", "TEMPLATE ID"},    {"CPUs", "CPUS"}, {"Memory", "MEMORY"},
-                    {"Accelerator", "ACCEL"}, {"Size", "SIZE"}, {"Created", "CREATED"},
-                    {"Status", "STATUS"}};
+  listing.fields = {{"ID", "TEMPLATE ID"}, {"CPUs", "CPUS"}, {"Memory", "MEMORY"},   {"Accelerator", "ACCEL"},
+                    {"Image", "IMAGE"},    {"Size", "SIZE"}, {"Created", "CREATED"}, {"Status", "STATUS"}};
   const Nanoseconds now = SystemClock().now();
   for (const auto& [info, bytes, last_used, usable] : context.engine().templates().list()) {
     listing.rows.push_back({info.id, std::to_string(info.cpus), format_binary_size(info.memory_bytes),
-                            info.accelerator, format_decimal_size(bytes),
+                            info.accelerator, info.image.empty() ? "any" : info.image,
+                            format_decimal_size(bytes),
                             describe_duration(now - parse_time(info.created, now)) + " ago",
                             usable ? "ready" : "of an earlier boot"});
   }

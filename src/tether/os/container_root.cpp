@@ -264,7 +264,6 @@ Task<> ContainerRoot::leave_servers(Milliseconds limit, std::function<bool()> re
   write_back_disks();
 }
 
-/// Somebody who is left may keep them from being unmounted.
 void ContainerRoot::write_back_disks() {
   std::vector<std::string> places{state_path("scratch")};
   for (const auto& [key, mounted] : mounted_) {

@@ -78,6 +78,9 @@ class ContainerRoot {
   /// image's. Empty when no disk holds it.
   std::vector<std::string> disks_at(const std::string& path) const;
 
+  /// Also where somebody who is left may keep disks from being unmounted.
+  void write_back_disks();
+
   /// The mount point; empty before assemble().
   const std::string& path() const { return path_; }
 
@@ -97,7 +100,6 @@ class ContainerRoot {
   Task<std::string> prepare_folder(config::MountSpec spec, Mounted& mounted, Limits limits);
   Task<std::string> prepare_nfs(config::MountSpec spec, Mounted& mounted, Limits limits);
   std::vector<std::string> detach_remote();
-  void write_back_disks();
 
   Devices& devices_;
   Modules& modules_;
