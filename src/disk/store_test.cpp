@@ -100,6 +100,31 @@ TEST_F(DiskStore, ADiskThatCannotBeMadeLeavesNothing) {
   expect_nothing_left();
 }
 
+TEST_F(DiskStore, AnotherFileTakesThePlaceOfADisk) {
+  create("pod:a");
+  const fs::path file = store.get("pod:a").top.file;
+  // What a killed one has left.
+  write_file_atomically(file.string() + ".new", "half");
+  store.replace("pod:a", [](const fs::path& made) {
+    make_raw(made);
+    Layer layer;
+    layer.file = made;
+    write(layer);
+  });
+  EXPECT_EQ(store.get("pod:a").top.file, file);
+  EXPECT_EQ(read_file(file, kBytes).substr(1 << 18, 4), "data");
+  const auto fail = [](const fs::path& made) {
+    make_raw(made);
+    throw Error(Code::capacity, "the disk is full");
+  };
+  expect_error(Code::capacity, "the disk is full", [&] { store.replace("pod:a", fail); });
+  EXPECT_EQ(read_file(file, kBytes).substr(1 << 18, 4), "data");
+  EXPECT_THAT(files(), SizeIs(1));
+  expect_error(Code::not_found, "pod:b", [&] { store.replace("pod:b", make_raw); });
+  store.release("pod:a");
+  expect_nothing_left();
+}
+
 TEST_F(DiskStore, TakesOverADiskThatIsThere) {
   const fs::path old = directory.path() / "scratch.img";
   store.adopt("pod:a", old);

@@ -84,6 +84,31 @@ TEST_F(TemplateStoreTest, FindsWhatWasKept) {
   EXPECT_EQ(names(), std::vector<std::string>{"a"});
 }
 
+TEST_F(TemplateStoreTest, AnImagesHasADisk) {
+  TemplateStore templates = store();
+  std::optional<TemplateStore::Draft> draft = templates.begin("a", kMemoryBytes);
+  ASSERT_TRUE(draft);
+  EXPECT_EQ(draft->disk(), -1);
+  draft->add_disk([](const fs::path& file) { write_file_atomically(file, "as it was made"); });
+  ASSERT_EQ(::pwrite(draft->disk(), "as the machine left it", 22, 0), 22);
+  TemplateInfo of_image = info("a");
+  of_image.image = "busybox";
+  templates.keep(std::move(*draft), of_image, clock_);
+  {
+    const std::optional<Template> found = templates.find("a");
+    ASSERT_TRUE(found);
+    EXPECT_EQ(read_all(found->disk.get(), 100), "as the machine left it");
+    EXPECT_EQ(templates.list().at(0).info.image, "busybox");
+    EXPECT_EQ(fs::status(folder_ / "a/disk").permissions(), fs::perms(0400));
+  }
+  fs::last_write_time(folder_ / "a/disk", fs::file_time_type::clock::now() + std::chrono::seconds(1));
+  EXPECT_FALSE(templates.find("a"));
+  EXPECT_FALSE(fs::exists(folder_ / "a"));
+
+  make("b");
+  EXPECT_FALSE(templates.find("b")->disk);
+}
+
 TEST_F(TemplateStoreTest, IsMadeByOneAtATime) {
   TemplateStore templates = store();
   std::optional<TemplateStore::Draft> draft = templates.begin("a", kMemoryBytes);

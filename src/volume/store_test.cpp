@@ -266,8 +266,11 @@ TEST_F(VolumeStore, ADiskIsReadOnlyOnceItWasFilledAndUnmounted) {
     const UniqueFd file = open_file(image, O_RDWR);
     ASSERT_EQ(::pwrite(file.get(), &byte, 1, 1024 + offset), 1);
   };
+  const UniqueFd disk = open_file(image, O_RDONLY);
+  EXPECT_TRUE(is_unused(disk.get()));
   EXPECT_FALSE(take_disk(image, true)->read_only) << "never mounted";
   write_at(52, 1);
+  EXPECT_FALSE(is_unused(disk.get()));
   EXPECT_TRUE(take_disk(image, true)->read_only);
   EXPECT_FALSE(take_disk(image, false)->read_only);
   const UniqueFd file = open_file(image, O_RDONLY);
@@ -275,6 +278,9 @@ TEST_F(VolumeStore, ADiskIsReadOnlyOnceItWasFilledAndUnmounted) {
   ASSERT_EQ(::pread(file.get(), &features, 1, 1024 + 96), 1);
   write_at(96, features | 4);
   EXPECT_FALSE(take_disk(image, true)->read_only) << "its journal is to be replayed";
+  write_at(52, 0);
+  write_at(56, 0);
+  EXPECT_FALSE(is_unused(disk.get())) << "no ext4";
 }
 
 }  // namespace

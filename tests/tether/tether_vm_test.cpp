@@ -64,6 +64,26 @@ TEST(TetherVm, RunsAMainSessionToItsEndAndPowersOff) {
   });
 }
 
+TEST(TetherVm, MayHaveItsRootBeforeItsConfiguration) {
+  run_on_loop([]() -> Task<> {
+    const Guest::Options options;
+    auto guest = co_await Guest::boot(options);
+    for (int times = 0; times < 2; ++times) {
+      link::Order assemble;
+      assemble.verb = link::verb::assemble;
+      co_await guest->order(assemble);
+    }
+    guest->config.hostname = "pod";
+    guest->config.sessions["main"] =
+        make_session(shell("cat /data/deep/file /etc/hostname; echo own > /own; grep -c ' / ' /proc/mounts"));
+    co_await guest->push();
+    co_await guest->wait_output("main", "end", [](const SessionOutput& output) { return output.ended; });
+    EXPECT_EQ(guest->output("main").standard_output, "from the image\npod\n1\n");
+    const auto end = co_await guest->power_off();
+    EXPECT_EQ(end.reason, hypervisor::MachineEnd::Reason::powered_off) << end.describe();
+  });
+}
+
 TEST(TetherVm, RunsExecsAndSaysWhyOneCannotRun) {
   run_on_loop([]() -> Task<> {
     auto guest = co_await boot_with_main(shell(kIdle));
