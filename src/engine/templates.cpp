@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include <algorithm>
+
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
@@ -46,20 +48,19 @@ TemplatePolicy template_policy() {
 }
 
 std::string template_for(const record::Pod& pod, const launcher::Launcher::Settings& settings) {
-  if (!pod.host.folders.empty() || launcher::has_nfs(pod.executor)) return {};
+  const auto& networks = pod.executor.networks;
+  const bool has_firewall = std::any_of(networks.begin(), networks.end(), [](const auto& endpoint) {
+    return config::wants_firewall(endpoint.second);
+  });
+  if (!pod.host.folders.empty() || has_firewall || launcher::has_nfs(pod.executor)) return {};
   return template_id(hypervisor::QemuHypervisor(), template_machine(pod, settings));
 }
 
-std::string make_template(const launcher::Paths& paths, const record::Pod& pod, bool again) {
-  launcher::Launcher::Settings settings = machine_parts(paths, pod);
-  settings.accelerator = choose_accelerator(paths, pod).choice.accelerator;
-  const hypervisor::MachineSpec spec = template_machine(pod, settings);
-  hypervisor::QemuHypervisor qemu;
-  hypervisor::TemplateStore templates(paths.templates());
-  hypervisor::TemplateInfo info;
-  info.id = template_id(qemu, spec);
-  if (!again && templates.contains(info.id)) return info.id;
-  check_memory(pod.host.memory_bytes);
+namespace {
+
+std::string make_template(hypervisor::QemuHypervisor& qemu, hypervisor::TemplateStore& templates,
+                          hypervisor::TemplateInfo info, const hypervisor::MachineSpec& spec, bool again) {
+  check_memory(spec.memory_bytes);
   std::optional<hypervisor::TemplateStore::Draft> draft = templates.begin(info.id, spec.memory_bytes);
   if (!draft) return {};
   // Whoever held the lock until now may have made it.
@@ -73,6 +74,25 @@ std::string make_template(const launcher::Paths& paths, const record::Pod& pod, 
   return info.id;
 }
 
+}  // namespace
+
+std::string make_template(const launcher::Paths& paths, const record::Pod& pod, bool again) {
+  launcher::Launcher::Settings settings = machine_parts(paths, pod);
+  settings.accelerator = choose_accelerator(paths, pod).choice.accelerator;
+  const hypervisor::MachineSpec spec = template_machine(pod, settings);
+  hypervisor::QemuHypervisor qemu;
+  hypervisor::TemplateStore templates(paths.templates());
+  hypervisor::TemplateInfo info;
+  info.id = template_id(qemu, spec);
+  if (!again && templates.contains(info.id)) return info.id;
+  try {
+    return make_template(qemu, templates, info, spec, again);
+  } catch (const Error& error) {
+    templates.note_failure(info.id, error.what(), SystemClock());
+    throw;
+  }
+}
+
 record::Pod template_pod(double cpus, std::uint64_t memory_bytes, const std::string& accelerator) {
   record::Pod pod;
   pod.executor.common.id = std::string(64, '0');
@@ -82,7 +102,12 @@ record::Pod template_pod(double cpus, std::uint64_t memory_bytes, const std::str
   return pod;
 }
 
-void make_template_later(const launcher::Paths& paths, const record::Pod& pod) {
+void make_template_later(const launcher::Paths& paths, const record::Pod& pod, const std::string& id) {
+  if (const auto failure = hypervisor::TemplateStore(paths.templates()).backs_off(id, SystemClock())) {
+    log::debug("template {} is not made now, as that has failed {} times: {}", id, failure->count,
+               failure->reason);
+    return;
+  }
   ProcessSpec spec;
   spec.program = "/proc/self/exe";
   spec.arguments = {"--root=" + paths.data.string(),
