@@ -81,8 +81,8 @@ class TemplateStore {
   /// beyond the limits. What `info` says of the files is filled in here.
   void keep(Draft draft, TemplateInfo info, const Clock& clock);
 
-  // Who would make a template unasked leaves it alone for a while after a failure: a minute, and twice as
-  // long after each further one, up to an hour.
+  // Who would make a template unasked leaves it alone for a while after it could not be made or was of no
+  // use: a minute, and twice as long after each further one, up to an hour.
 
   struct Failure {
     std::int64_t count = 0;  ///< one after the other

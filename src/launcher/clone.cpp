@@ -79,7 +79,10 @@ Task<bool> Launcher::begin_clone(hypervisor::MachineSpec spec) {
   }
   if (failure) {
     log::warning("the machine boots, as it could not be cloned: {}", failure->what());
-    if (failure->code() != Code::unsupported) templates.discard(found->id);
+    if (failure->code() != Code::unsupported) {
+      templates.discard(found->id);
+      templates.note_failure(found->id, failure->what(), clock_);
+    }
     co_return false;
   }
   guest_keys_ = template_keys();
@@ -91,7 +94,9 @@ Task<bool> Launcher::begin_clone(hypervisor::MachineSpec spec) {
 void Launcher::distrust_template() {
   if (!is_clone_ || started_ || settings_.template_id.empty()) return;
   log::warning("template {} is removed, as its clone does not answer", settings_.template_id);
-  hypervisor::TemplateStore(settings_.paths.templates()).discard(settings_.template_id);
+  hypervisor::TemplateStore templates(settings_.paths.templates());
+  templates.discard(settings_.template_id);
+  templates.note_failure(settings_.template_id, "its clone did not answer", clock_);
 }
 
 }  // namespace berth::launcher
