@@ -410,7 +410,10 @@ def test_the_machine_of_the_maker_is_killed(own):
             os.kill(pid, signal.SIGKILL)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 1 and err.startswith(b"berth: ") and len(err.splitlines()) == 1, err
-    assert left_in_folder(own) == []
+    failure, = left_in_folder(own)
+    assert failure.startswith(".failed-")
+    own.ok("template", "create")
+    assert failure not in left_in_folder(own)
 
 
 def test_two_makers(own):
@@ -428,9 +431,21 @@ def test_the_disk_is_full(busybox_layout, as_root):
         try:
             with fresh_berth(busybox_layout, base) as berth:
                 expect_error(berth("template", "create"), "space|full", status=1)
-                assert left_in_folder(berth) == []
+                failure, = left_in_folder(berth)
+                record = berth.root / "templates" / failure
+                assert failure.startswith(".failed-") and "space" in record.read_text()
+                # Nobody tries it again unasked, as long as that has just failed.
+                result = berth("-D", "run", "--rm", IMAGE, "echo", "works", environment=AUTO)
+                assert result.status == 0 and result.out == "works\n"
+                assert "is not made now" in result.err and "space" in result.err
+                wait_until(lambda: not berth.processes(), "all has ended")
+                assert json.loads(record.read_text())["count"] == 1
+                record.unlink()
                 assert berth.ok("run", "--rm", IMAGE, "echo", "works", environment=AUTO) == "works"
-                wait_until(lambda: not berth.processes(), "the maker has ended")
+                wait_until(lambda: left_in_folder(berth) == [failure] and not berth.processes(), "the maker has failed")
+                expect_error(berth("template", "create"), "space|full", status=1)
+                assert json.loads(record.read_text())["count"] == 2
+                berth.ok("template", "prune")
                 assert left_in_folder(berth) == []
         finally:
             subprocess.run(["umount", "-l", base], check=True)

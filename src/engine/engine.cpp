@@ -217,7 +217,7 @@ UniqueFd Engine::launch(record::Pod& pod, std::uint32_t copy_number) {
   UniqueFd client = launcher::start_launcher(settings, std::move(lock));
   const bool lacks_template = !settings.template_id.empty() && !templates().contains(settings.template_id);
   if (lacks_template && template_policy() == TemplatePolicy::automatic)
-    make_template_later(state_->paths, pod);
+    make_template_later(state_->paths, pod, settings.template_id);
   return client;
 }
 

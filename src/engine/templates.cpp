@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include <algorithm>
+
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/io.hpp"
@@ -49,7 +51,11 @@ TemplatePolicy template_policy() {
 }
 
 std::string template_for(const record::Pod& pod, const launcher::Launcher::Settings& settings) {
-  if (!pod.host.folders.empty() || launcher::has_nfs(pod.executor)) return {};
+  const auto& networks = pod.executor.networks;
+  const bool has_firewall = std::any_of(networks.begin(), networks.end(), [](const auto& endpoint) {
+    return config::wants_firewall(endpoint.second);
+  });
+  if (!pod.host.folders.empty() || has_firewall || launcher::has_nfs(pod.executor)) return {};
   return template_id(hypervisor::QemuHypervisor(), template_machine(pod, settings));
 }
 
@@ -57,15 +63,39 @@ std::string image_template_for(const std::string& template_id, const std::filesy
   return fmt::format("{:016x}", fnv1a(template_id + " " + rootfs.string()));
 }
 
+namespace {
+
+/// `image`: a file; -1: none.
+std::string make_template(const launcher::Paths& paths, const hypervisor::MachineSpec& spec,
+                          hypervisor::TemplateInfo info, int image, bool again) {
+  check_memory(spec.memory_bytes);
+  hypervisor::TemplateStore templates(paths.templates());
+  std::optional<hypervisor::TemplateStore::Draft> draft = templates.begin(info.id, spec.memory_bytes);
+  if (!draft) return {};
+  // Whoever held the lock until now may have made it.
+  if (!again && templates.contains(info.id)) return info.id;
+  if (image >= 0)
+    draft->add_disk([&](const std::filesystem::path& file) { make_scratch_disk(paths.cache(), file); });
+  hypervisor::QemuHypervisor qemu;
+  run_to_end([&]() { return launcher::fill_template(qemu, spec, *draft, image, kBootLimit); });
+  info.cpus = spec.cpus;
+  info.accelerator = hypervisor::to_string(spec.accelerator);
+  info.kernel = spec.kernel;
+  info.initramfs = spec.initramfs;
+  templates.keep(std::move(*draft), info, SystemClock());
+  return info.id;
+}
+
+}  // namespace
+
 std::string make_template(const launcher::Paths& paths, const record::Pod& pod,
                           const std::optional<TemplateImage>& image, bool again) {
   launcher::Launcher::Settings settings = machine_parts(paths, pod);
   settings.accelerator = choose_accelerator(paths, pod).choice.accelerator;
   const hypervisor::MachineSpec spec = template_machine(pod, settings);
-  hypervisor::QemuHypervisor qemu;
   hypervisor::TemplateStore templates(paths.templates());
   hypervisor::TemplateInfo info;
-  info.id = template_id(qemu, spec);
+  info.id = template_id(hypervisor::QemuHypervisor(), spec);
   UniqueFd image_file;
   if (image) {
     info.id = image_template_for(info.id, image->rootfs);
@@ -73,20 +103,12 @@ std::string make_template(const launcher::Paths& paths, const record::Pod& pod,
     image_file = open_file(image->rootfs, O_RDONLY);
   }
   if (!again && templates.contains(info.id)) return info.id;
-  check_memory(pod.host.memory_bytes);
-  std::optional<hypervisor::TemplateStore::Draft> draft = templates.begin(info.id, spec.memory_bytes);
-  if (!draft) return {};
-  // Whoever held the lock until now may have made it.
-  if (!again && templates.contains(info.id)) return info.id;
-  if (image)
-    draft->add_disk([&](const std::filesystem::path& file) { make_scratch_disk(paths.cache(), file); });
-  run_to_end([&]() { return launcher::fill_template(qemu, spec, *draft, image_file.get(), kBootLimit); });
-  info.cpus = spec.cpus;
-  info.accelerator = hypervisor::to_string(spec.accelerator);
-  info.kernel = spec.kernel;
-  info.initramfs = spec.initramfs;
-  templates.keep(std::move(*draft), info, SystemClock());
-  return info.id;
+  try {
+    return make_template(paths, spec, info, image_file.get(), again);
+  } catch (const Error& error) {
+    templates.note_failure(info.id, error.what(), SystemClock());
+    throw;
+  }
 }
 
 record::Pod template_pod(double cpus, std::uint64_t memory_bytes, const std::string& accelerator) {
@@ -98,7 +120,12 @@ record::Pod template_pod(double cpus, std::uint64_t memory_bytes, const std::str
   return pod;
 }
 
-void make_template_later(const launcher::Paths& paths, const record::Pod& pod) {
+void make_template_later(const launcher::Paths& paths, const record::Pod& pod, const std::string& id) {
+  if (const auto failure = hypervisor::TemplateStore(paths.templates()).backs_off(id, SystemClock())) {
+    log::debug("template {} is not made now, as that has failed {} times: {}", id, failure->count,
+               failure->reason);
+    return;
+  }
   ProcessSpec spec;
   spec.program = "/proc/self/exe";
   spec.arguments = {"--root=" + paths.data.string(),

@@ -22,7 +22,8 @@ TemplatePolicy template_policy();
 
 /// The template that the pod's machine is a clone of, whether it is there or not; empty for a pod whose
 /// machine always boots: one with folders of the host, which is given memory that others share, and one with
-/// an NFS volume, whose modules only its own initramfs has. `settings` has kernel, initramfs and accelerator.
+/// an NFS volume or a firewall, whose modules only its own initramfs has. `settings` has kernel, initramfs
+/// and accelerator.
 std::string template_for(const record::Pod& pod, const launcher::Launcher::Settings& settings);
 
 /// What a template may have besides a machine: the root of a container that has not run yet.
@@ -42,7 +43,8 @@ std::string make_template(const launcher::Paths& paths, const record::Pod& pod,
 /// A pod with a machine of that size, as make_template() wants it.
 record::Pod template_pod(double cpus, std::uint64_t memory_bytes, const std::string& accelerator);
 
-/// Starts a `berth template create` that goes on by itself.
-void make_template_later(const launcher::Paths& paths, const record::Pod& pod);
+/// Starts a `berth template create` that goes on by itself, unless the making of template `id`, which is the
+/// pod's, has failed lately.
+void make_template_later(const launcher::Paths& paths, const record::Pod& pod, const std::string& id);
 
 }  // namespace berth::engine

@@ -27,6 +27,13 @@ constexpr auto describe(const TemplateInfo*) {
                 field<&TemplateInfo::disk_modified>("DiskModified"));
 }
 
+constexpr auto describe(const TemplateStore::Failure*) {
+  using namespace describe;
+  using Failure = TemplateStore::Failure;
+  return fields(field<&Failure::count>("Count"), field<&Failure::last>("Last"),
+                field<&Failure::reason>("Reason"));
+}
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -36,7 +43,14 @@ constexpr const char* kState = "state";
 constexpr const char* kDisk = "disk";
 constexpr const char* kInfo = "template.json";
 constexpr std::string_view kLockSuffix = ".lock";
+constexpr std::string_view kFailedPrefix = ".failed-";
 constexpr std::size_t kStateLimit = 64u << 20;
+constexpr std::int64_t kFirstBackOff = 60;  // seconds, as the next
+constexpr std::int64_t kLongestBackOff = 3600;
+constexpr std::int64_t kLongestDoubling = 6;
+constexpr std::int64_t kForgotten = 24 * 3600;
+/// Of one whose description could not be written, such as on a full disk.
+constexpr std::int64_t kUnknownCount = 4;
 /// Nobody writes to a template any more, whoever has it open.
 constexpr mode_t kSealed = 0400;
 
@@ -104,6 +118,15 @@ std::uint64_t bytes_on_disk(const fs::path& folder) {
       bytes += static_cast<std::uint64_t>(status.st_blocks) * kBlock;
   }
   return bytes;
+}
+
+std::int64_t seconds(const Clock& clock) {
+  return std::chrono::duration_cast<std::chrono::seconds>(clock.now()).count();
+}
+
+std::int64_t back_off(std::int64_t failures) {
+  return std::min(kLongestBackOff,
+                  kFirstBackOff << std::clamp<std::int64_t>(failures - 1, 0, kLongestDoubling));
 }
 
 std::int64_t last_use(const fs::path& folder) {
@@ -213,7 +236,57 @@ void TemplateStore::keep(Draft draft, TemplateInfo info, const Clock& clock) {
   fs::rename(draft.folder_.path(), place(info.id));
   draft.folder_.release();
   draft.lock_.remove_file();
+  std::error_code missing;
+  fs::remove(failure_place(info.id), missing);
   keep_within_limits(info.id);
+}
+
+std::optional<TemplateStore::Failure> TemplateStore::find_failure(const std::string& id) const {
+  struct stat status {};
+  if (::stat(failure_place(id).c_str(), &status) != 0) return std::nullopt;
+  Failure failure;
+  try {
+    describe::from_json(find_file(failure_place(id)).value_or(""), failure);
+  } catch (const Error&) {
+    failure = {kUnknownCount, status.st_mtim.tv_sec, "the reason could not be kept"};
+  }
+  return failure;
+}
+
+/// Nobody asks for templates of earlier boots and programs any more.
+void TemplateStore::sweep_failures(std::int64_t now) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(kFailedPrefix)) continue;
+    const auto failure = find_failure(name.substr(kFailedPrefix.size()));
+    std::error_code vanished;
+    if (failure && now - failure->last > kForgotten) fs::remove(entry.path(), vanished);
+  }
+}
+
+void TemplateStore::note_failure(const std::string& id, std::string_view reason, const Clock& clock) {
+  Failure failure = find_failure(id).value_or(Failure());
+  failure.count = std::clamp<std::int64_t>(failure.count, 0, kLongestDoubling) + 1;
+  failure.last = seconds(clock);
+  failure.reason = printable(reason);
+  try {
+    make_directories(folder_, 0700);
+    sweep_failures(failure.last);
+    // Its place alone says something, and needs no block of a full disk.
+    open_file(failure_place(id), O_WRONLY | O_CREAT | O_TRUNC);
+    write_file_atomically(failure_place(id), describe::to_json(failure, {.indent = true}));
+  } catch (const Error& error) {
+    log::warning("the failure to make template {} is not kept: {}", id, error.what());
+  }
+}
+
+std::optional<TemplateStore::Failure> TemplateStore::backs_off(const std::string& id,
+                                                               const Clock& clock) const {
+  std::optional<Failure> failure = find_failure(id);
+  if (!failure) return std::nullopt;
+  const std::int64_t past = seconds(clock) - failure->last;
+  if (past < 0 || past >= back_off(failure->count)) return std::nullopt;
+  return failure;
 }
 
 std::vector<TemplateStore::Entry> TemplateStore::list() const {
@@ -265,6 +338,10 @@ std::vector<std::string> TemplateStore::prune(bool all) {
         lock->remove_file();
       }
       continue;
+    }
+    if (name.starts_with(kFailedPrefix)) {
+      std::error_code vanished;
+      fs::remove(entry.path(), vanished);
     }
     if (name.starts_with(".")) continue;
     const std::optional<TemplateInfo> info = read_info(entry);

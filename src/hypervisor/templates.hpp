@@ -89,6 +89,19 @@ class TemplateStore {
   /// beyond the limits. What `info` says of the files is filled in here.
   void keep(Draft draft, TemplateInfo info, const Clock& clock);
 
+  // Who would make a template unasked leaves it alone for a while after it could not be made or was of no
+  // use: a minute, and twice as long after each further one, up to an hour.
+
+  struct Failure {
+    std::int64_t count = 0;  ///< one after the other
+    std::int64_t last = 0;   ///< seconds since 1970-01-01 UTC
+    std::string reason;
+  };
+  /// Forgotten when the template is kept. What cannot be written is in the log.
+  void note_failure(const std::string& id, std::string_view reason, const Clock& clock);
+  /// The failure for which the template is to be left alone now.
+  std::optional<Failure> backs_off(const std::string& id, const Clock& clock) const;
+
   /// Those of this boot, and others that prune() removes; most recently used first.
   struct Entry {
     TemplateInfo info;
@@ -100,13 +113,16 @@ class TemplateStore {
   /// By id or its beginning; machines that are clones of it go on. Throws not-found, and invalid-argument for
   /// a beginning that fits several.
   std::string remove(std::string_view id);
-  /// Removes those that cannot be used and what makers that were killed have left; all of them with `all`.
-  /// Returns the ids.
+  /// Removes those that cannot be used and what makers that were killed or failed have left; all of them with
+  /// `all`. Returns the ids.
   std::vector<std::string> prune(bool all);
 
  private:
   std::filesystem::path place(const std::string& id) const { return folder_ / id; }
+  std::filesystem::path failure_place(const std::string& id) const { return folder_ / (".failed-" + id); }
+  std::optional<Failure> find_failure(const std::string& id) const;
   void sweep_drafts(const std::string& id);
+  void sweep_failures(std::int64_t now);
   void keep_within_limits(const std::string& newest);
 
   std::filesystem::path folder_;

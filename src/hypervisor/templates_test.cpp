@@ -205,6 +205,35 @@ TEST_F(TemplateStoreTest, BeyondTheLimitsTheLeastRecentlyUsedGo) {
   EXPECT_EQ(names(), std::vector<std::string>{"d"}) << "the newest stays whatever its size";
 }
 
+TEST_F(TemplateStoreTest, AfterFailuresItIsLeftAloneForEverLonger) {
+  ManualClock clock(Nanoseconds(std::chrono::hours(1'000)));
+  EXPECT_FALSE(store().backs_off("a", clock));
+  for (const int minutes : {1, 2, 4, 8, 16, 32, 60, 60}) {
+    store().note_failure("a", "no space", clock);
+    EXPECT_FALSE(store().backs_off("b", clock));
+    clock.advance(std::chrono::minutes(minutes) - std::chrono::seconds(1));
+    ASSERT_TRUE(store().backs_off("a", clock)) << minutes;
+    EXPECT_EQ(store().backs_off("a", clock)->reason, "no space");
+    clock.advance(std::chrono::seconds(1));
+    EXPECT_FALSE(store().backs_off("a", clock)) << minutes;
+  }
+  store().note_failure("a", "no space", clock);
+  store().note_failure("b", "no space", clock);
+  make("a");
+  EXPECT_FALSE(store().backs_off("a", clock));
+  EXPECT_TRUE(store().backs_off("b", clock));
+  EXPECT_EQ(store().prune(false), std::vector<std::string>{});
+  EXPECT_FALSE(store().backs_off("b", clock));
+}
+
+TEST_F(TemplateStoreTest, AFailureThatCouldNotBeDescribedCounts) {
+  make_directories(folder_);
+  write_file_atomically(folder_ / ".failed-a", "");
+  EXPECT_TRUE(store().backs_off("a", SystemClock()));
+  store().note_failure("a", "no space", SystemClock());
+  EXPECT_EQ(store().backs_off("a", SystemClock())->count, 5);
+}
+
 TEST_F(TemplateStoreTest, IsReplacedByOneThatIsMadeAgain) {
   make("a");
   const std::optional<Template> old = store().find("a");

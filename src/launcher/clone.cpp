@@ -103,8 +103,7 @@ Task<bool> Launcher::begin_clone(hypervisor::MachineSpec spec, const hypervisor:
   }
   if (failure) {
     log::warning("the machine boots, as it could not be cloned: {}", failure->what());
-    if (failure->code() != Code::unsupported)
-      hypervisor::TemplateStore(settings_.paths.templates()).discard(found.id);
+    if (failure->code() != Code::unsupported) discard_template(found.id, failure->what());
     co_return false;
   }
   clone_of_ = found.id;
@@ -113,11 +112,17 @@ Task<bool> Launcher::begin_clone(hypervisor::MachineSpec spec, const hypervisor:
   co_return true;
 }
 
+void Launcher::discard_template(const std::string& id, const std::string& reason) {
+  hypervisor::TemplateStore templates(settings_.paths.templates());
+  templates.discard(id);
+  templates.note_failure(id, reason, clock_);
+}
+
 /// For a clone that came to nothing where a boot may not: the next start finds no template.
 void Launcher::distrust_template() {
   if (started_ || clone_of_.empty()) return;
   log::warning("template {} is removed, as its clone does not answer", clone_of_);
-  hypervisor::TemplateStore(settings_.paths.templates()).discard(clone_of_);
+  discard_template(clone_of_, "its clone did not answer");
 }
 
 }  // namespace berth::launcher

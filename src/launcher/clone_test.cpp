@@ -103,6 +103,7 @@ TEST_F(CloneTest, ATemplateThatDoesNotStartIsRemovedAndItBoots) {
     EXPECT_EQ(client_exit_->code, 7);
     EXPECT_FALSE(was_cloned());
     EXPECT_FALSE(templates().contains(kTemplate));
+    EXPECT_TRUE(templates().backs_off(kTemplate, clock_)) << "another would be of no more use";
     start_over();
   }
 }

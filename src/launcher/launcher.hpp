@@ -169,6 +169,7 @@ class Launcher {
   Task<bool> begin_clone(hypervisor::MachineSpec spec, const hypervisor::Template& found);
   std::optional<hypervisor::Template> find_template(const hypervisor::MachineSpec& spec);
   std::optional<hypervisor::Template> take_assembled_template();
+  void discard_template(const std::string& id, const std::string& reason);
   void distrust_template();
   Task<> start_with_folders(hypervisor::MachineSpec spec);
   Task<> watch_folders();
