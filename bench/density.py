@@ -60,12 +60,20 @@ def measure(berth, options):
         containers = list(pool.map(lambda _: berth("run", "-d", "--memory", options.memory, berth.image, "sleep", "1000000"),
                                    range(options.containers)))
         print(f"{len(containers)} containers of {options.memory} run after {time.monotonic() - begin:.1f} s")
+        most = show_memory(containers)
         begin = time.monotonic()
         answers = list(pool.map(lambda container: berth("exec", container, "echo", "here"), containers))
     if answers != ["here"] * len(containers):
         sys.exit("density.py: not all of them answer")
     print(f"all answer an exec, within {time.monotonic() - begin:.1f} s")
+    show_memory(containers)
+    print(f"available on the host: {before / MIB:.0f} MiB before, {available() / MIB:.0f} MiB now: "
+          f"{(before - available()) / MIB / len(containers):.1f} MiB for each")
+    return most
 
+
+def show_memory(containers):
+    """The most that one has for itself."""
     processes = processes_of(containers)
     memory = [{kind: memory_of(pid) for kind, pid in processes[container].items()} for container in containers]
     private = [sum(kinds[kind]["Private_Dirty"] for kind in kinds) for kinds in memory]
@@ -76,8 +84,6 @@ def measure(berth, options):
         show(f"{kind}: resident", [kinds[kind]["Rss"] for kinds in memory])
     show("both: private and written", private)
     show("both: proportional", [sum(kinds[kind]["Pss"] for kind in kinds) for kinds in memory])
-    print(f"available on the host: {before / MIB:.0f} MiB before, {available() / MIB:.0f} MiB now: "
-          f"{(before - available()) / MIB / len(containers):.1f} MiB for each")
     return max(private)
 
 
@@ -86,14 +92,14 @@ def main():
     parser.add_argument("-n", "--containers", type=int, default=100)
     parser.add_argument("--memory", default="256m")
     parser.add_argument("--goal", type=float, help="MiB that one may take for itself")
-    parser.add_argument("--berth", default=str(bench.REPOSITORY / "build/release/berth"))
+    parser.add_argument("--berth", default=str(bench.REPOSITORY / "build/bench/berth"))
     options = parser.parse_args()
     if not os.access(options.berth, os.X_OK):
         sys.exit(f"density.py: no {options.berth}: build it first, or name one by --berth")
     with bench.work_folder() as work:
         berth = bench.Berth(options.berth, bench.make_layout(work), work)
         try:
-            berth("template", "create", "--memory", options.memory)
+            berth("template", "create", "--memory", options.memory, berth.image)
             load = os.getloadavg()[0]
             most = measure(berth, options)
             bench.print_machine(load)

@@ -87,8 +87,14 @@ def berth_runs(berth, phases):
     def run_traced():
         run("--trace", str(phases.file))()
 
-    return [Series("berth run, from a template", run_traced), Series("berth run, no network", run(*NO_NETWORK)),
+    return [Series("berth run, from its image's template", run_traced), Series("berth run, no network", run(*NO_NETWORK)),
             Series("berth run, booted", run("--cold"))]
+
+
+def berth_run_of_size(berth):
+    """In a data root where the image has no template."""
+    return [Series("berth run, from a template of its size",
+                   run_of([berth.program, "run", "--rm", berth.image, "true"], berth.environment))]
 
 
 def berth_exec(berth):
@@ -235,8 +241,12 @@ def main():
             layout = options.image or bench.make_layout(work)
             berth = Berth(options.berth, layout, work)
             berth("template", "create")
+            berth("template", "create", berth.image)
+            (work / "other").mkdir()
+            other = Berth(options.berth, layout, work / "other")
+            other("template", "create")
             phases = Phases(work)
-            series = tried(berth_runs(berth, phases)) + berth_exec(berth) + berth_forks(berth)
+            series = tried(berth_runs(berth, phases)) + tried(berth_run_of_size(other)) + berth_exec(berth) + berth_forks(berth)
             series += podman_series(layout, work) + docker_series(layout) + qemu_series()
             phases.file.unlink(missing_ok=True)
             if options.only:
