@@ -200,6 +200,17 @@ Task<> Tether::apply_mounts(Mounts wanted) {
   co_await root_.apply_mounts(std::move(wanted.mounts), {kDeviceLimit, kVolumeLimit, kServerLimit});
 }
 
+/// For a template of an image: what each of its clones would do, with nobody's names. Theirs take their
+/// place.
+Task<> Tether::assemble() {
+  const std::string nobody(64, '0');
+  co_await root_.assemble(kDeviceLimit);
+  root_.make_mount_points();
+  root_.apply_names({});
+  identity_files_.apply(nobody);
+  root_.write_back_disks();
+}
+
 /// The networks are there; what they were lent may not be in the configuration yet.
 os::NfsSurroundings Tether::nfs_surroundings() {
   network_.record(config_.networks);
@@ -355,8 +366,7 @@ Task<extraconfig::Pairs> Tether::obey(link::Order order) {
   } else if (order.verb == link::verb::adjust) {
     co_await adjust(order.cpus);
   } else if (order.verb == link::verb::assemble) {
-    co_await root_.assemble(kDeviceLimit);
-    root_.write_back_disks();
+    co_await assemble();
   } else if (order.verb == link::verb::prepare_copy) {
     co_await prepare_copy(std::move(order.token));
   } else if (order.verb == link::verb::become) {

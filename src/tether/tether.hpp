@@ -86,6 +86,7 @@ class Tether : public Pod {
   Task<> apply_with_networks();
   Task<> apply_containers();
   Task<> apply_mounts(Mounts mounts);
+  Task<> assemble();
   Mounts wanted_mounts() const;
   void note_networks();
   os::NfsSurroundings nfs_surroundings();

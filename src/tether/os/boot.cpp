@@ -158,6 +158,8 @@ Modules boot() {
   // As Docker sets them for every container: no capability is needed for low ports and ping.
   write_setting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
   write_setting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+  // So that the network learns the new address of a clone's card.
+  write_setting("/proc/sys/net/ipv4/conf/all/arp_notify", "1");
   return modules;
 }
 

@@ -109,6 +109,10 @@ Task<> ContainerRoot::assemble(Milliseconds limit) {
   path_ = root;
 }
 
+void ContainerRoot::make_mount_points() {
+  for (const char* path : {"/proc", "/sys", "/dev"}) make_in_root(root_.get(), path);
+}
+
 Task<> ContainerRoot::apply_mounts(std::map<std::string, config::MountSpec> mounts, Limits limits) {
   co_await unmount_stale(mounts, limits);
   std::vector<std::pair<std::string, config::MountSpec>> missing;

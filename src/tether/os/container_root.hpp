@@ -36,6 +36,8 @@ class ContainerRoot {
 
   /// Mounts image and scratch, once. Throws not-found when a disk has not come within `limit`.
   Task<> assemble(Milliseconds limit);
+  /// For what every container mounts in its root itself.
+  void make_mount_points();
 
   struct Limits {
     Milliseconds device;  ///< for a disk to appear

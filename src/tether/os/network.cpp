@@ -272,7 +272,6 @@ void Network::name_card(const std::vector<CardPlan>& plans) {
   spawn_detached(executor_, "IPv6 of a clone's card", give_link_local_address(interface));
   auto card = cards_.extract(unnamed);
   card.key() = plan->device;
-  card.mapped().announced.clear();
   cards_.insert(std::move(card));
 }
 
