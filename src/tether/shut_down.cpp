@@ -19,6 +19,7 @@ constexpr Milliseconds kFarewellLimit{500};
 
 Task<> Tether::shut_down() {
   shutting_down_ = true;
+  waiting_.reset();
   go_on();
   network_jobs_.stop();
   if (const std::string& awaited = root_.awaited(); awaited.empty())

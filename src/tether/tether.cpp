@@ -25,6 +25,8 @@ namespace berth::tether {
 namespace {
 
 /// How long a disk or a network interface may take to appear.
+/// For a process to enter the root of a container.
+constexpr Milliseconds kWaitingLimit{10'000};
 constexpr Milliseconds kDeviceLimit{10'000};
 /// Docker's clients give a start some minutes, the launcher one.
 constexpr Milliseconds kLeaseLimit{30'000};
@@ -208,6 +210,10 @@ Task<> Tether::assemble() {
   root_.make_mount_points();
   root_.apply_names({});
   identity_files_.apply(nobody);
+  if (!waiting_) {
+    waiting_ = std::make_unique<WaitingProcess>(root_.path());
+    co_await waiting_->ready(executor_, kWaitingLimit);
+  }
   root_.write_back_disks();
 }
 
@@ -300,7 +306,14 @@ SessionSpec Tether::make_session_spec(const std::string& id, const config::Sessi
     const auto folder = cgroup_folder() / id;
     CgroupLimits limits = limits_of(config.resources);
     limits.disks = disk_limits_of(config.resources);
-    return {id, std::move(plan), root_.path(), {}, Cgroup(folder), Cgroup(folder), std::move(limits)};
+    return {id,
+            std::move(plan),
+            root_.path(),
+            {},
+            Cgroup(folder),
+            Cgroup(folder),
+            std::move(limits),
+            std::move(waiting_)};
   }
   const auto container = sessions_.find(config.container);
   const bool runs = container != sessions_.end() && container->second.session &&

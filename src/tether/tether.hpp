@@ -149,6 +149,7 @@ class Tether : public Pod {
   os::ContainerRoot root_;
   NewestJob<Mounts> mount_jobs_;
   os::IdentityFiles identity_files_;
+  std::unique_ptr<WaitingProcess> waiting_;  ///< for the first container
   os::Growth growth_;
   bool containers_begun_ = false;  ///< sessions were begun: from now on nothing of theirs waits for networks
 

@@ -10,9 +10,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "base/error.hpp"
@@ -32,20 +34,22 @@
 namespace berth::tether {
 namespace {
 
-void send_message(int channel, std::string_view packet, int attached = -1) {
+constexpr std::size_t kMostDescriptors = 3;
+
+void send_message(int channel, std::string_view packet, std::span<const int> attached = {}) {
   iovec part{const_cast<char*>(packet.data()), packet.size()};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (attached >= 0) {
+  alignas(cmsghdr) char control[CMSG_SPACE(kMostDescriptors * sizeof(int))] = {};
+  if (!attached.empty()) {
     message.msg_control = control;
-    message.msg_controllen = sizeof control;
+    message.msg_controllen = CMSG_SPACE(attached.size_bytes());
     cmsghdr* header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &attached, sizeof attached);
+    header->cmsg_len = CMSG_LEN(attached.size_bytes());
+    std::memcpy(CMSG_DATA(header), attached.data(), attached.size_bytes());
   }
   check(::sendmsg(channel, &message, MSG_NOSIGNAL), "answer the tether");
 }
@@ -53,7 +57,8 @@ void send_message(int channel, std::string_view packet, int attached = -1) {
 void open_standard_streams(const ProcessPlan& plan, const ChildDescriptors& descriptors, bool console) {
   if (plan.terminal) {
     const Terminal terminal = open_terminal(plan.window);
-    send_message(descriptors.channel, {&child_message::terminal, 1}, terminal.master.get());
+    const int master = terminal.master.get();
+    send_message(descriptors.channel, {&child_message::terminal, 1}, {&master, 1});
     take_controlling_terminal(terminal.slave.get());
     if (console) mount_console(terminal.slave_path);
     for (const int number : {0, 1, 2}) check(::dup2(terminal.slave.get(), number), "dup2");
@@ -183,21 +188,16 @@ ProcessPlan through_shell(ProcessPlan plan, const User& user) {
   execute(plan, file, environment);
 }
 
-template <typename Enter>
-[[noreturn]] void run_child(const ProcessPlan& plan, const ChildDescriptors& descriptors, bool first,
-                            Enter enter) {
+/// The tether hears of what `body` throws.
+template <typename Body>
+[[noreturn]] void run_child(int channel, Body body) {
   try {
-    reset_process_state(plan.oom_score_adj);
-    ::umask(0022);
-    check(::setsid(), "make a session");
-    const UniqueFd own_program = open_file("/proc/self/exe", O_PATH);
-    enter();
-    become_program(plan, descriptors, own_program.get(), first);
+    body();
   } catch (const std::exception& failure) {
     std::string packet = child_message::failed + describe_launch_failure(failure);
     packet.resize(std::min(packet.size(), kChildMessageLimit));
     try {
-      send_message(descriptors.channel, packet);
+      send_message(channel, packet);
     } catch (const Error&) {
       // Nobody is left to be told.
     }
@@ -205,22 +205,123 @@ template <typename Enter>
   ::_exit(127);
 }
 
+/// As the leader of a session. The file of this program, which is out of reach later.
+UniqueFd begin_session(int oom_score_adj) {
+  reset_process_state(oom_score_adj);
+  ::umask(0022);
+  check(::setsid(), "make a session");
+  return open_file("/proc/self/exe", O_PATH);
+}
+
+void enter_cgroup_namespace() {
+  // clone3 would root it at the tether's cgroup: the namespace is copied before the child is moved.
+  check(::unshare(CLONE_NEWCGROUP), "make a cgroup namespace");
+}
+
+void set_hostname(const std::string& name) {
+  check(::sethostname(name.data(), name.size()), "set the container's host name");
+}
+
+constexpr int kChannel = 3;
+constexpr int kOwnProgram = 4;
+
+/// What else the tether has open is its own. They are kChannel and kOwnProgram afterwards.
+void keep_only(int channel, int own_program) {
+  constexpr int kOthers = kOwnProgram + 1;
+  const int answers = check(::fcntl(channel, F_DUPFD_CLOEXEC, kOthers), "duplicate a descriptor");
+  const int program = check(::fcntl(own_program, F_DUPFD_CLOEXEC, kOthers), "duplicate a descriptor");
+  check(::dup3(answers, kChannel, O_CLOEXEC), "dup3");
+  check(::dup3(program, kOwnProgram, O_CLOEXEC), "dup3");
+  check(::close_range(kOthers, UINT_MAX, 0), "close_range");
+}
+
+/// Ends this process when nobody is left who could send one.
+ProcessPlan receive_plan(int channel, ChildDescriptors& descriptors) {
+  std::string packet(kPlanLimit + 1, '\0');
+  iovec part{packet.data(), packet.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMostDescriptors * sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  ssize_t size = 0;
+  do {
+    size = ::recvmsg(channel, &message, MSG_CMSG_CLOEXEC);
+  } while (size < 0 && errno == EINTR);
+  if (size <= 0) ::_exit(1);
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
+    int received[kMostDescriptors];
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    std::memcpy(received, CMSG_DATA(header), std::min(count, kMostDescriptors) * sizeof(int));
+    std::size_t next = 0;
+    int bit = 1;
+    for (int* end :
+         {&descriptors.standard_input, &descriptors.standard_output, &descriptors.standard_error}) {
+      if ((packet[0] & bit) != 0 && next < count) *end = received[next++];
+      bit <<= 1;
+    }
+  }
+  return decode_plan({packet.data() + 1, static_cast<std::size_t>(size - 1)});
+}
+
 }  // namespace
+
+void send_plan(int channel, const ProcessPlan& plan, const ChildDescriptors& descriptors) {
+  std::string packet(1, '\0');
+  std::array<int, kMostDescriptors> sent{};
+  std::size_t count = 0;
+  int bit = 1;
+  for (const int end :
+       {descriptors.standard_input, descriptors.standard_output, descriptors.standard_error}) {
+    if (end >= 0) {
+      packet[0] = static_cast<char>(packet[0] | bit);
+      sent[count++] = end;
+    }
+    bit <<= 1;
+  }
+  packet += encode_plan(plan);
+  if (packet.size() > kPlanLimit + 1) throw Error(Code::capacity, "the plan of a process is too long");
+  send_message(channel, packet, {sent.data(), count});
+}
 
 void run_container_child(const ProcessPlan& plan, const std::string& root,
                          const ChildDescriptors& descriptors) {
-  run_child(plan, descriptors, true, [&] {
-    // clone3 would root it at the tether's cgroup: the namespace is copied before the child is moved.
-    check(::unshare(CLONE_NEWCGROUP), "make a cgroup namespace");
-    check(::sethostname(plan.hostname.data(), plan.hostname.size()), "set the container's host name");
+  run_child(descriptors.channel, [&] {
+    const UniqueFd own_program = begin_session(plan.oom_score_adj);
+    enter_cgroup_namespace();
+    set_hostname(plan.hostname);
     enter_container_root(root, plan.container);
+    mount_cgroups();
+    become_program(plan, descriptors, own_program.get(), true);
+  });
+}
+
+void run_waiting_child(const std::string& root, int channel) {
+  run_child(channel, [&] {
+    keep_only(channel, begin_session(0).release());
+    run_child(kChannel, [&] {
+      enter_container_root(root, ContainerSettings());
+      ChildDescriptors descriptors;
+      descriptors.channel = kChannel;
+      send_message(kChannel, {&child_message::ready, 1});
+      const ProcessPlan plan = receive_plan(kChannel, descriptors);
+      reset_process_state(plan.oom_score_adj);
+      enter_cgroup_namespace();
+      set_hostname(plan.hostname);
+      mount_cgroups();
+      become_program(plan, descriptors, kOwnProgram, true);
+    });
   });
 }
 
 void run_exec_child(const ProcessPlan& plan, int container, const ChildDescriptors& descriptors) {
-  run_child(plan, descriptors, false, [&] {
+  run_child(descriptors.channel, [&] {
+    const UniqueFd own_program = begin_session(plan.oom_score_adj);
     check(::setns(container, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP),
           "enter the container's namespaces");
+    become_program(plan, descriptors, own_program.get(), false);
   });
 }
 

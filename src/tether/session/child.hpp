@@ -30,6 +30,16 @@ struct ChildDescriptors {
 [[noreturn]] void run_container_child(const ProcessPlan& plan, const std::string& root,
                                       const ChildDescriptors& descriptors);
 
+/// A socket of Unix may hold two hundred thousand.
+inline constexpr std::size_t kPlanLimit = 128u << 10;
+
+/// The same in two steps: the process is in the root of a container with common settings, and waits for what
+/// send_plan() sends over `channel`. It has no other descriptors of the caller.
+[[noreturn]] void run_waiting_child(const std::string& root, int channel);
+/// `descriptors` but for the channel go to the child. Throws capacity for a plan whose encoding is longer
+/// than kPlanLimit bytes.
+void send_plan(int channel, const ProcessPlan& plan, const ChildDescriptors& descriptors);
+
 /// A further process in the namespaces of the process `container` (a pidfd). Already in its PID namespace.
 [[noreturn]] void run_exec_child(const ProcessPlan& plan, int container, const ChildDescriptors& descriptors);
 

@@ -37,7 +37,6 @@ constexpr FileSystem kFileSystems[] = {
     {"tmpfs", kSharedMemory, kSafe, nullptr},
     {"mqueue", "/dev/mqueue", kSafe, nullptr},
     {"sysfs", "/sys", kSafe | MS_RDONLY, nullptr},
-    {"cgroup2", "/sys/fs/cgroup", kSafe | MS_RDONLY, nullptr},
 };
 
 struct DeviceNode {
@@ -162,6 +161,10 @@ void enter_container_root(const std::string& root, const ContainerSettings& sett
   for (const char* path : kMaskedPaths) mask(path);
   for (const char* path : kReadOnlyPaths) protect(path);
   place_boot_id(boot_id);
+}
+
+void mount_cgroups() {
+  os::mount_file_system("cgroup2", "/sys/fs/cgroup", "cgroup2", kSafe | MS_RDONLY);
 }
 
 void mount_console(const std::string& slave_path) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -37,26 +38,67 @@ class ChildrenInContainer {
   UniqueFd own_;
 };
 
-/// fork(2) with a pidfd, born in a cgroup and in new namespaces. The caller has one thread, so the child may
-/// go on as any program.
+constexpr std::uint64_t kContainerNamespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+
+/// fork(2) with a pidfd, born in a cgroup (-1: the caller's) and in new namespaces. The caller has one
+/// thread, so the child may go on as any program.
 pid_t clone_process(std::uint64_t namespaces, int cgroup, UniqueFd& pidfd) {
   int descriptor = -1;
   clone_args arguments{};
-  arguments.flags = namespaces | CLONE_PIDFD | CLONE_INTO_CGROUP;
+  arguments.flags = namespaces | CLONE_PIDFD;
   arguments.pidfd = reinterpret_cast<std::uintptr_t>(&descriptor);
   arguments.exit_signal = SIGCHLD;
-  arguments.cgroup = static_cast<std::uint64_t>(cgroup);
+  if (cgroup >= 0) {
+    arguments.flags |= CLONE_INTO_CGROUP;
+    arguments.cgroup = static_cast<std::uint64_t>(cgroup);
+  }
   const auto pid =
       static_cast<pid_t>(check(::syscall(SYS_clone3, &arguments, sizeof arguments), "start a process"));
   if (pid > 0) pidfd.reset(descriptor);
   return pid;
 }
 
-struct StreamEnds {
-  UniqueFd input, output, error;  ///< the child's
-};
+void kill_and_reap(const UniqueFd& pidfd) {
+  if (!pidfd) return;
+  ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+  siginfo_t info{};
+  ::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED);
+}
+
+void move_to_cgroup(pid_t pid, int cgroup) {
+  const UniqueFd processes(
+      check(::openat(cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC), "open a container's cgroup"));
+  write_all(processes.get(), std::to_string(pid));
+}
 
 }  // namespace
+
+WaitingProcess::WaitingProcess(const std::string& root) {
+  auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+  pid_ = clone_process(kContainerNamespaces, -1, pidfd_);
+  if (pid_ == 0) run_waiting_child(root, theirs.get());
+  channel_ = std::move(ours);
+}
+
+WaitingProcess::~WaitingProcess() {
+  kill_and_reap(pidfd_);
+}
+
+Task<> WaitingProcess::ready(asio::any_io_executor executor, Milliseconds limit) {
+  Stream channel(executor, duplicate(channel_.get()));
+  co_await with_deadline(limit, "preparing a process", channel.wait_readable());
+  std::array<char, kChildMessageLimit> packet;
+  const ssize_t size = check(::recv(channel_.get(), packet.data(), packet.size(), 0), "hear of the process");
+  if (size == 1 && packet[0] == child_message::ready) co_return;
+  throw Error(Code::internal, "a process cannot be prepared: {}",
+              std::string_view(packet.data(), static_cast<std::size_t>(size)));
+}
+
+bool WaitingProcess::can_become(const ProcessPlan& plan) const {
+  pollfd ended{pidfd_.get(), POLLIN, 0};
+  return pidfd_ && ::poll(&ended, 1, 0) == 0 && plan.container == ContainerSettings() &&
+         encode_plan(plan).size() <= kPlanLimit;
+}
 
 Launch::Launch(const asio::any_io_executor& executor, const ProcessPlan& plan, const LaunchPlace& place)
     : Launch(executor, plan, place, make_socket_pair(SOCK_SEQPACKET)) {}
@@ -64,12 +106,7 @@ Launch::Launch(const asio::any_io_executor& executor, const ProcessPlan& plan, c
 Launch::Launch(const asio::any_io_executor& executor, const ProcessPlan& plan, const LaunchPlace& place,
                ChannelEnds channel)
     : channel_(executor, std::move(channel.first)), wait_for_go_(plan.wait_for_go) {
-  StreamEnds ends;
-  if (!plan.terminal) {
-    if (plan.standard_input) std::tie(ends.input, standard_input) = make_pipe();
-    std::tie(standard_output, ends.output) = make_pipe();
-    std::tie(standard_error, ends.error) = make_pipe();
-  }
+  const StreamEnds ends = make_streams(plan);
   // The child's ends close here with this function: the end of the stream is the child's word.
   const ChildDescriptors descriptors{channel.second.get(), ends.input.get(), ends.output.get(),
                                      ends.error.get()};
@@ -78,16 +115,36 @@ Launch::Launch(const asio::any_io_executor& executor, const ProcessPlan& plan, c
     pid_ = clone_process(0, place.cgroup, pidfd_);
     if (pid_ == 0) run_exec_child(plan, place.container, descriptors);
   } else {
-    pid_ = clone_process(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS, place.cgroup, pidfd_);
+    pid_ = clone_process(kContainerNamespaces, place.cgroup, pidfd_);
     if (pid_ == 0) run_container_child(plan, place.root, descriptors);
   }
 }
 
+Launch::Launch(const asio::any_io_executor& executor, bool wait_for_go, WaitingProcess& waiting)
+    : pid_(waiting.pid_),
+      pidfd_(std::move(waiting.pidfd_)),
+      channel_(executor, std::move(waiting.channel_)),
+      wait_for_go_(wait_for_go) {}
+
+Launch::Launch(const asio::any_io_executor& executor, const ProcessPlan& plan, int cgroup,
+               std::unique_ptr<WaitingProcess> waiting)
+    : Launch(executor, plan.wait_for_go, *waiting) {
+  move_to_cgroup(pid_, cgroup);
+  const StreamEnds ends = make_streams(plan);
+  send_plan(channel_.fd(), plan, {-1, ends.input.get(), ends.output.get(), ends.error.get()});
+}
+
 Launch::~Launch() {
-  if (!pidfd_) return;
-  ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
-  siginfo_t info{};
-  ::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED);
+  kill_and_reap(pidfd_);
+}
+
+Launch::StreamEnds Launch::make_streams(const ProcessPlan& plan) {
+  StreamEnds ends;
+  if (plan.terminal) return ends;
+  if (plan.standard_input) std::tie(ends.input, standard_input) = make_pipe();
+  std::tie(standard_output, ends.output) = make_pipe();
+  std::tie(standard_error, ends.error) = make_pipe();
+  return ends;
 }
 
 Task<> Launch::prepared(Milliseconds limit) {

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,11 +22,36 @@ struct LaunchPlace {
   int container = -1;  ///< or: a pidfd of the container's first process, for one more
 };
 
+/// A process in the namespaces and the root of a container, which waits for what it is to become there.
+/// Killed and reaped unless a Launch takes it.
+class WaitingProcess {
+ public:
+  explicit WaitingProcess(const std::string& root);
+  WaitingProcess(const WaitingProcess&) = delete;
+  WaitingProcess& operator=(const WaitingProcess&) = delete;
+  ~WaitingProcess();
+
+  /// Waits until it has nothing more to do than to wait. Throws what kept it from that, Code::timeout past
+  /// `limit`.
+  Task<> ready(asio::any_io_executor executor, Milliseconds limit);
+  /// Whether it lives, its container has no settings of its own, and the plan is not too long to be told.
+  bool can_become(const ProcessPlan& plan) const;
+
+ private:
+  friend class Launch;
+  pid_t pid_ = -1;
+  UniqueFd pidfd_;
+  UniqueFd channel_;
+};
+
 /// A process on its way to its program. It is reaped by whoever owns it after started().
 class Launch {
  public:
   /// The process exists when this returns. With `root` it is PID 1 of new namespaces.
   Launch(const asio::any_io_executor& executor, const ProcessPlan& plan, const LaunchPlace& place);
+  /// The process is one that waited, which can become that.
+  Launch(const asio::any_io_executor& executor, const ProcessPlan& plan, int cgroup,
+         std::unique_ptr<WaitingProcess> waiting);
   Launch(const Launch&) = delete;
   Launch& operator=(const Launch&) = delete;
   /// Kills and reaps the process unless it was taken.
@@ -55,6 +81,13 @@ class Launch {
   Task<> advance_to(Progress wanted);
   Progress receive();
   static LaunchError failure_of(std::string_view text);
+
+  Launch(const asio::any_io_executor& executor, bool wait_for_go, WaitingProcess& waiting);
+
+  struct StreamEnds {
+    UniqueFd input, output, error;  ///< the child's
+  };
+  StreamEnds make_streams(const ProcessPlan& plan);
 
   using ChannelEnds = std::pair<UniqueFd, UniqueFd>;
   Launch(const asio::any_io_executor& executor, const ProcessPlan& plan, const LaunchPlace& place,

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tether/session/capabilities.hpp"
@@ -13,6 +14,7 @@ namespace berth::tether {
 struct WindowSize {
   std::uint16_t columns = 0;
   std::uint16_t rows = 0;
+  bool operator==(const WindowSize&) const = default;
 };
 
 /// A limit of the process itself, for setrlimit(2).
@@ -21,12 +23,14 @@ struct ResourceLimit {
   std::uint64_t soft = 0;
   std::uint64_t hard = 0;
   std::string name;  ///< for messages
+  bool operator==(const ResourceLimit&) const = default;
 };
 
 /// What holds for a container as a whole.
 struct ContainerSettings {
   std::uint64_t shared_memory = 64u << 20;     ///< bytes of /dev/shm
   std::map<std::string, std::string> sysctls;  ///< see config::check_sysctl
+  bool operator==(const ContainerSettings&) const = default;
 };
 
 /// What a session's first process is to be; looked up and checked inside the container, by the process
@@ -58,6 +62,12 @@ struct ProcessPlan {
   bool init = false;  ///< run under an init that forwards signals and reaps
   /// The process waits with everything prepared until Launch::go().
   bool wait_for_go = false;
+  bool operator==(const ProcessPlan&) const = default;
 };
+
+/// All but the settings of the container, for another process of this program.
+std::string encode_plan(const ProcessPlan& plan);
+/// The reverse. Throws corrupt.
+ProcessPlan decode_plan(std::string_view bytes);
 
 }  // namespace berth::tether

@@ -78,7 +78,7 @@ Task<> Session::run() {
 Task<> Session::launch() {
   spec_.cgroup.set_limits(spec_.limits);
   oom_kills_before_ = spec_.memory_cgroup.oom_kills();
-  Launch launch(surroundings_.executor, spec_.plan, {spec_.cgroup.fd(), spec_.root, spec_.container.get()});
+  Launch launch = begin_launch();
   co_await launch.prepared(kLaunchLimit);
   if (cancelled_) throw Error(Code::wrong_state, "cancelled before the start");
   if (spec_.plan.wait_for_go) {
@@ -92,6 +92,13 @@ Task<> Session::launch() {
     co_await surroundings_.output.write(link::OutputKind::open, number_, frame, spec_.id.size());
   }
   adopt(launch);
+}
+
+Launch Session::begin_launch() {
+  if (spec_.waiting && !spec_.waiting->can_become(spec_.plan)) spec_.waiting.reset();
+  if (spec_.waiting)
+    return Launch(surroundings_.executor, spec_.plan, spec_.cgroup.fd(), std::move(spec_.waiting));
+  return Launch(surroundings_.executor, spec_.plan, {spec_.cgroup.fd(), spec_.root, spec_.container.get()});
 }
 
 Task<> Session::wait_for_attach() {

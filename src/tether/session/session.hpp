@@ -27,6 +27,7 @@ struct SessionSpec {
   Cgroup cgroup;         ///< its own
   Cgroup memory_cgroup;  ///< where its OOM kills are counted
   CgroupLimits limits;
+  std::unique_ptr<WaitingProcess> waiting{};  ///< of a main session: what may become its first process
 };
 
 /// How far a session has come; what the host is told of it.
@@ -95,6 +96,7 @@ class Session : public std::enable_shared_from_this<Session> {
  private:
   Task<> launch();
   Task<> wait_for_attach();
+  Launch begin_launch();
   void adopt(Launch& launch);
   Task<> reap();
   Task<> drain();
