@@ -169,6 +169,18 @@ void copy_sparse(const fs::path& from, const fs::path& to, mode_t mode) {
   }
 }
 
+std::uint64_t file_bytes(int fd, std::string_view doing) {
+  struct stat status {};
+  check(::fstat(fd, &status), doing);
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+std::uint64_t allocated_bytes(const fs::path& path) {
+  constexpr std::uint64_t kBlock = 512;  // stat(2), whatever the file system's blocks are
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_blocks) * kBlock : 0;
+}
+
 std::optional<fs::path> find_program(const std::string& name) {
   if (name.find('/') != std::string::npos) {
     return ::access(name.c_str(), X_OK) == 0 ? std::optional<fs::path>(name) : std::nullopt;

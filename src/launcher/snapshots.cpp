@@ -186,9 +186,7 @@ Snapshot SnapshotStore::get(std::string_view name) const {
 SnapshotStore::Files SnapshotStore::open(const Snapshot& snapshot) const {
   Files files{open_file(place(snapshot.name) / kMemory, O_RDONLY | O_NOFOLLOW),
               open_file(place(snapshot.name) / kState, O_RDONLY | O_NOFOLLOW)};
-  struct stat memory {};
-  check(::fstat(files.memory.get(), &memory), "look at a snapshot's memory");
-  if (static_cast<std::uint64_t>(memory.st_size) != snapshot.memory_bytes ||
+  if (file_bytes(files.memory.get(), "look at a snapshot's memory") != snapshot.memory_bytes ||
       hypervisor::state_hash(files.state.get()) != snapshot.state_hash)
     throw Error(Code::corrupt, "the snapshot {} is damaged: remove it", snapshot.name);
   return files;
@@ -239,13 +237,8 @@ std::vector<Snapshot> SnapshotStore::list() const {
 }
 
 std::uint64_t SnapshotStore::bytes(std::string_view name) const {
-  constexpr std::uint64_t kBlock = 512;  // stat(2)
   std::uint64_t sum = 0;
-  for (const char* file : {kMemory, kState}) {
-    struct stat status {};
-    if (::stat((place(name) / file).c_str(), &status) == 0)
-      sum += static_cast<std::uint64_t>(status.st_blocks) * kBlock;
-  }
+  for (const char* file : {kMemory, kState}) sum += allocated_bytes(place(name) / file);
   return sum;
 }
 
