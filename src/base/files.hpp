@@ -75,6 +75,10 @@ std::uint64_t file_bytes(int fd, std::string_view doing);
 /// missing one.
 std::uint64_t allocated_bytes(const std::filesystem::path& path);
 
+/// Takes back a file that another user was given: it is this process's own, and nobody opens it for writing
+/// any more, though who has it open still may write. Throws errno's error; `what` is for its message.
+void seal_file(int fd, std::string_view what);
+
 /// The first executable NAME in PATH (sbin folders included), or nothing.
 std::optional<std::filesystem::path> find_program(const std::string& name);
 

@@ -72,6 +72,21 @@ TEST(Files, LengthAndRoomOfAFile) {
   }
 }
 
+TEST(Files, ASealedFileIsOursAndReadOnly) {
+  const TempDir folder("/tmp", "berth-files-");
+  const UniqueFd fd = open_file(folder.path() / "f", O_RDWR | O_CREAT, 0666);
+  if (::geteuid() == 0) {
+    ASSERT_EQ(::fchown(fd.get(), 12345, 12345), 0);
+  }
+  seal_file(fd.get(), "a file");
+  struct stat info;
+  ASSERT_EQ(::fstat(fd.get(), &info), 0);
+  EXPECT_EQ(info.st_uid, ::geteuid());
+  EXPECT_EQ(info.st_gid, ::getegid());
+  EXPECT_EQ(info.st_mode & 07777u, 0400u);
+  EXPECT_THROW(seal_file(-1, "a file"), Error);
+}
+
 TEST(FileLock, HasOneHolder) {
   const TempDir folder("/tmp", "berth-files-");
   const fs::path path = folder.path() / "lock";

@@ -51,8 +51,6 @@ constexpr std::int64_t kLongestDoubling = 6;
 constexpr std::int64_t kForgotten = 24 * 3600;
 /// Of one whose description could not be written, such as on a full disk.
 constexpr std::int64_t kUnknownCount = 4;
-/// Nobody writes to a template any more, whoever has it open.
-constexpr mode_t kSealed = 0400;
 constexpr const char* kLooking = "look at a template";
 
 std::string draft_prefix(const std::string& id) {
@@ -216,9 +214,7 @@ void TemplateStore::Draft::add_disk(const std::function<void(const fs::path&)>& 
 
 void TemplateStore::keep(Draft draft, TemplateInfo info, const Clock& clock) {
   for (const int fd : {draft.memory(), draft.state(), draft.disk()}) {
-    if (fd < 0) continue;
-    check(::fchown(fd, ::geteuid(), ::getegid()), "take back a template's file");
-    check(::fchmod(fd, kSealed), "seal a template's file");
+    if (fd >= 0) seal_file(fd, "a template's file");
   }
   info.boot_id = boot_id_;
   info.created = format_time(clock.now());

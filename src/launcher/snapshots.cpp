@@ -1,7 +1,6 @@
 #include "launcher/snapshots.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,7 +47,6 @@ constexpr const char* kInfo = "snapshot.json";
 /// Values may be any bytes, which JSON cannot hold: documents as on the control port.
 constexpr const char* kGuest = "guest";
 constexpr const char* kRecord = "record";
-constexpr mode_t kSealed = 0400;
 constexpr std::size_t kLengthSize = sizeof(std::uint32_t);
 
 std::string encode_pairs(const extraconfig::Pairs& pairs) {
@@ -141,10 +139,7 @@ SnapshotStore::Draft SnapshotStore::begin(const std::string& name, std::uint64_t
 }
 
 void SnapshotStore::keep(Draft draft, const Snapshot& snapshot) {
-  for (const int fd : {draft.memory.get(), draft.state.get()}) {
-    check(::fchown(fd, ::geteuid(), ::getegid()), "take back a snapshot's file");
-    check(::fchmod(fd, kSealed), "seal a snapshot's file");
-  }
+  for (const int fd : {draft.memory.get(), draft.state.get()}) seal_file(fd, "a snapshot's file");
   write_file_atomically(draft.folder / kGuest, encode_pairs(snapshot.guest));
   write_file_atomically(draft.folder / kRecord, encode_pairs(snapshot.record));
   SnapshotInfo info = snapshot;
