@@ -12,6 +12,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "hypervisor/qemu/arguments.hpp"
+#include "hypervisor/qemu/machine_spec.hpp"
 
 namespace berth::hypervisor::qemu {
 namespace json = boost::json;

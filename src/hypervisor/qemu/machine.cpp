@@ -12,6 +12,7 @@
 #include "base/trace.hpp"
 #include "hypervisor/qemu/arguments.hpp"
 #include "hypervisor/qemu/host.hpp"
+#include "hypervisor/qemu/machine_spec.hpp"
 #include "hypervisor/qemu/machine_state.hpp"
 #include "hypervisor/qemu/outcome.hpp"
 
