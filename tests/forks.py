@@ -2,7 +2,10 @@
 
 import contextlib
 
-from harness import busybox_berth, expect_census, wait_until
+import pytest
+
+from conftest import IMAGE
+from harness import busybox_berth, expect_census, unique_name, wait_until
 
 # Counts in memory, in its output and, with its host name, in a file.
 COUNT = ("sh", "-c", "trap 'echo end; exit 7' TERM; i=0; while :; do i=$((i+1)); echo $i; "
@@ -35,6 +38,21 @@ def nothing_stays(berth):
         berth.ok("volume", "rm", *volumes)
     expect_census(berth, before)
     assert not list((berth.root / "disks").iterdir())
+
+
+@pytest.fixture
+def nothing_left(berth):
+    with nothing_stays(berth):
+        yield
+
+
+@pytest.fixture
+def counter(berth, nothing_left):
+    """A container that has counted to three."""
+    name = unique_name("counter")
+    berth.ok("run", "-d", "--name", name, IMAGE, *COUNT)
+    berth.wait_for_output(name, "3\n")
+    return name
 
 
 def fork(berth, source, *options):

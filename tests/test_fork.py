@@ -13,30 +13,16 @@ import urllib.request
 import pytest
 
 from conftest import IMAGE
-from forks import COUNT, expect_continuation, expect_going_on, fork, forking_berth, host_name, nothing_stays
+from forks import counter, expect_continuation, expect_going_on, fork, forking_berth, host_name, nothing_left
 from harness import DEADLINE, expect_census, expect_error, free_port, kill_group, unique_name, wait_until
 
-pytestmark = pytest.mark.fork
+pytestmark = [pytest.mark.fork, pytest.mark.usefixtures("nothing_left")]
 
 
 @pytest.fixture(scope="module")
 def berth():
     with forking_berth("berth-fork-") as berth:
         yield berth
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(berth):
-    with nothing_stays(berth):
-        yield
-
-
-@pytest.fixture
-def counter(berth):
-    name = unique_name("counter")
-    berth.ok("run", "-d", "--name", name, IMAGE, *COUNT)
-    berth.wait_for_output(name, "3\n")
-    return name
 
 
 def test_copies_go_on_and_so_does_the_original(berth, counter):

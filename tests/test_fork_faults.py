@@ -9,7 +9,7 @@ import time
 import pytest
 
 from conftest import IMAGE
-from forks import COUNT, expect_going_on, fork, forking_berth, nothing_stays
+from forks import COUNT, counter, expect_going_on, fork, forking_berth, nothing_left
 from harness import (DEADLINE, Berth, expect_error, is_alive, kill_group, make_busybox_layout, temporary_base,
                      unique_name, wait_until)
 
@@ -22,20 +22,6 @@ RECEIVER = "berth-snapshot"
 def berth():
     with forking_berth("berth-faults-") as berth:
         yield berth
-
-
-@pytest.fixture
-def nothing_left(berth):
-    with nothing_stays(berth):
-        yield
-
-
-@pytest.fixture
-def counter(berth, nothing_left):
-    name = unique_name("counter")
-    berth.ok("run", "-d", "--name", name, IMAGE, *COUNT)
-    berth.wait_for_output(name, "3\n")
-    return name
 
 
 def others(berth, *containers):

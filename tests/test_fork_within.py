@@ -9,10 +9,10 @@ import subprocess
 import pytest
 
 import oci
-from forks import forking_berth, nothing_stays
+from forks import forking_berth, nothing_left
 from harness import DEADLINE, REPOSITORY, find_program, kill_group, unique_name, wait_until
 
-pytestmark = pytest.mark.fork
+pytestmark = [pytest.mark.fork, pytest.mark.usefixtures("nothing_left")]
 
 IMAGE = "forks"
 # Asks once, tells what it was answered and goes on.
@@ -35,12 +35,6 @@ def berth():
         berth.ok("pull", "-q", oci.derive(given / "busybox", given / "forks", IMAGE, layers=[layer]))
         berth.ok("run", "--rm", IMAGE, "true")
         yield berth
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(berth):
-    with nothing_stays(berth):
-        yield
 
 
 @pytest.fixture

@@ -5,30 +5,16 @@ import json
 import pytest
 
 from conftest import IMAGE
-from forks import COUNT, expect_going_on, fork, forking_berth, host_name, nothing_stays
+from forks import counter, expect_going_on, fork, forking_berth, host_name, nothing_left
 from harness import DEADLINE, expect_error, kill_group, unique_name, wait_until
 
-pytestmark = pytest.mark.fork
+pytestmark = [pytest.mark.fork, pytest.mark.usefixtures("nothing_left")]
 
 
 @pytest.fixture(scope="module")
 def berth():
     with forking_berth("berth-snapshot-") as berth:
         yield berth
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(berth):
-    with nothing_stays(berth):
-        yield
-
-
-@pytest.fixture
-def counter(berth):
-    name = unique_name("counter")
-    berth.ok("run", "-d", "--name", name, IMAGE, *COUNT)
-    berth.wait_for_output(name, "3\n")
-    return name
 
 
 @pytest.fixture

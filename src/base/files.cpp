@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.hpp"
 #include "base/io.hpp"
@@ -167,6 +168,24 @@ void copy_sparse(const fs::path& from, const fs::path& to, mode_t mode) {
     error.add_context("copy " + from.string() + " to " + to.string());
     throw;
   }
+}
+
+std::uint64_t file_bytes(int fd, std::string_view doing) {
+  struct stat status {};
+  check(::fstat(fd, &status), doing);
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+std::uint64_t allocated_bytes(const fs::path& path) {
+  constexpr std::uint64_t kBlock = 512;  // stat(2), whatever the file system's blocks are
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_blocks) * kBlock : 0;
+}
+
+void seal_file(int fd, std::string_view what) {
+  constexpr mode_t kSealed = 0400;
+  check(::fchown(fd, ::geteuid(), ::getegid()), fmt::format("take back {}", what));
+  check(::fchmod(fd, kSealed), fmt::format("seal {}", what));
 }
 
 std::optional<fs::path> find_program(const std::string& name) {

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/unique_fd.hpp"
 
@@ -65,6 +67,17 @@ class FileLock {
 
 /// Copies data and holes; the target must not exist. Uses reflinks where the file system has them.
 void copy_sparse(const std::filesystem::path& from, const std::filesystem::path& to, mode_t mode = 0600);
+
+/// The length of an open file in bytes, holes included. Throws errno's error, saying that it came of `doing`.
+std::uint64_t file_bytes(int fd, std::string_view doing);
+
+/// What a file takes on its disk in bytes, without its holes; 0 for one that cannot be looked at, such as a
+/// missing one.
+std::uint64_t allocated_bytes(const std::filesystem::path& path);
+
+/// Takes back a file that another user was given: it is this process's own, and nobody opens it for writing
+/// any more, though who has it open still may write. Throws errno's error; `what` is for its message.
+void seal_file(int fd, std::string_view what);
 
 /// The first executable NAME in PATH (sbin folders included), or nothing.
 std::optional<std::filesystem::path> find_program(const std::string& name);

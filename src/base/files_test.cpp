@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.hpp"
 #include "base/io.hpp"
@@ -48,6 +49,42 @@ TEST(Files, ACopyKeepsItsHoles) {
   EXPECT_LT(info.st_blocks * 512, 1 << 20);
   EXPECT_EQ(read_file(folder.path() / "copy", 128u << 20).substr(kSize / 2, 4), "data");
   EXPECT_THROW(copy_sparse(folder.path() / "sparse", folder.path() / "copy"), Error);
+}
+
+TEST(Files, LengthAndRoomOfAFile) {
+  const TempDir folder("/tmp", "berth-files-");
+  const fs::path path = folder.path() / "sparse";
+  const UniqueFd fd = open_file(path, O_RDWR | O_CREAT);
+  EXPECT_EQ(file_bytes(fd.get(), "look"), 0u);
+  EXPECT_EQ(allocated_bytes(path), 0u);
+  constexpr std::uint64_t kSize = 64u << 20;
+  ASSERT_EQ(::ftruncate(fd.get(), kSize), 0);
+  ASSERT_EQ(::pwrite(fd.get(), "data", 4, 0), 4);
+  EXPECT_EQ(file_bytes(fd.get(), "look"), kSize);
+  EXPECT_GE(allocated_bytes(path), 4u);
+  EXPECT_LT(allocated_bytes(path), 1u << 20);
+  EXPECT_EQ(allocated_bytes(folder.path() / "missing"), 0u);
+  try {
+    file_bytes(-1, "look at it");
+    FAIL() << "a file that is not open";
+  } catch (const Error& error) {
+    EXPECT_TRUE(error.message().starts_with("look at it")) << error.message();
+  }
+}
+
+TEST(Files, ASealedFileIsOursAndReadOnly) {
+  const TempDir folder("/tmp", "berth-files-");
+  const UniqueFd fd = open_file(folder.path() / "f", O_RDWR | O_CREAT, 0666);
+  if (::geteuid() == 0) {
+    ASSERT_EQ(::fchown(fd.get(), 12345, 12345), 0);
+  }
+  seal_file(fd.get(), "a file");
+  struct stat info;
+  ASSERT_EQ(::fstat(fd.get(), &info), 0);
+  EXPECT_EQ(info.st_uid, ::geteuid());
+  EXPECT_EQ(info.st_gid, ::getegid());
+  EXPECT_EQ(info.st_mode & 07777u, 0400u);
+  EXPECT_THROW(seal_file(-1, "a file"), Error);
 }
 
 TEST(FileLock, HasOneHolder) {

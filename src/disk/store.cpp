@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <optional>
@@ -434,9 +433,7 @@ void Store::sweep() {
 }
 
 std::uint64_t Store::used_bytes(const Layer& layer) {
-  constexpr std::uint64_t kBlock = 512;
-  struct stat info;
-  return ::stat(layer.file.c_str(), &info) == 0 ? static_cast<std::uint64_t>(info.st_blocks) * kBlock : 0;
+  return allocated_bytes(layer.file);
 }
 
 }  // namespace berth::disk

@@ -1,7 +1,6 @@
 #include "hypervisor/qcow2.hpp"
 
 #include <endian.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -9,6 +8,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "base/io.hpp"
 
 namespace berth::hypervisor {
@@ -132,10 +132,8 @@ void make_overlay(int fd, std::uint64_t bytes) {
 }
 
 bool is_untouched_overlay(int fd, std::uint64_t bytes) {
-  struct stat info;
-  check(::fstat(fd, &info), "look at an overlay");
   const std::uint64_t size = clusters_of(bytes) * kCluster;
-  if (static_cast<std::uint64_t>(info.st_size) != size) return false;
+  if (file_bytes(fd, "look at an overlay") != size) return false;
   std::string expected = front_of(bytes);
   expected.resize(size);
   std::string actual(size, '\0');

@@ -51,8 +51,7 @@ constexpr std::int64_t kLongestDoubling = 6;
 constexpr std::int64_t kForgotten = 24 * 3600;
 /// Of one whose description could not be written, such as on a full disk.
 constexpr std::int64_t kUnknownCount = 4;
-/// Nobody writes to a template any more, whoever has it open.
-constexpr mode_t kSealed = 0400;
+constexpr const char* kLooking = "look at a template";
 
 std::string draft_prefix(const std::string& id) {
   return fmt::format(".draft-{}-", id);
@@ -60,7 +59,7 @@ std::string draft_prefix(const std::string& id) {
 
 struct stat status_of(int fd) {
   struct stat status {};
-  check(::fstat(fd, &status), "look at a template");
+  check(::fstat(fd, &status), kLooking);
   return status;
 }
 
@@ -100,7 +99,7 @@ Template open_template(const fs::path& folder, const std::string& id, const std:
       modified(memory) != info->memory_modified) {
     throw Error(Code::corrupt, "its memory has changed");
   }
-  if (static_cast<std::uint64_t>(status_of(opened.state.get()).st_size) != info->state_bytes ||
+  if (file_bytes(opened.state.get(), kLooking) != info->state_bytes ||
       state_hash(opened.state.get()) != info->state_hash) {
     throw Error(Code::corrupt, "its state has changed");
   }
@@ -110,13 +109,8 @@ Template open_template(const fs::path& folder, const std::string& id, const std:
 }
 
 std::uint64_t bytes_on_disk(const fs::path& folder) {
-  constexpr std::uint64_t kBlock = 512;  // stat(2)
   std::uint64_t bytes = 0;
-  for (const char* name : {kMemory, kState, kDisk}) {
-    struct stat status {};
-    if (::stat((folder / name).c_str(), &status) == 0)
-      bytes += static_cast<std::uint64_t>(status.st_blocks) * kBlock;
-  }
+  for (const char* name : {kMemory, kState, kDisk}) bytes += allocated_bytes(folder / name);
   return bytes;
 }
 
@@ -137,7 +131,7 @@ std::int64_t last_use(const fs::path& folder) {
 }  // namespace
 
 std::string state_hash(int fd) {
-  std::string bytes(static_cast<std::size_t>(status_of(fd).st_size), '\0');
+  std::string bytes(file_bytes(fd, kLooking), '\0');
   if (bytes.size() > kStateLimit) throw Error(Code::corrupt, "a machine's state has {} bytes", bytes.size());
   const ssize_t n = ::pread(fd, bytes.data(), bytes.size(), 0);
   if (n != static_cast<ssize_t>(bytes.size())) throw Error(Code::corrupt, "a machine's state is cut short");
@@ -220,15 +214,13 @@ void TemplateStore::Draft::add_disk(const std::function<void(const fs::path&)>& 
 
 void TemplateStore::keep(Draft draft, TemplateInfo info, const Clock& clock) {
   for (const int fd : {draft.memory(), draft.state(), draft.disk()}) {
-    if (fd < 0) continue;
-    check(::fchown(fd, ::geteuid(), ::getegid()), "take back a template's file");
-    check(::fchmod(fd, kSealed), "seal a template's file");
+    if (fd >= 0) seal_file(fd, "a template's file");
   }
   info.boot_id = boot_id_;
   info.created = format_time(clock.now());
-  info.memory_bytes = static_cast<std::uint64_t>(status_of(draft.memory()).st_size);
+  info.memory_bytes = file_bytes(draft.memory(), kLooking);
   info.memory_modified = modified(status_of(draft.memory()));
-  info.state_bytes = static_cast<std::uint64_t>(status_of(draft.state()).st_size);
+  info.state_bytes = file_bytes(draft.state(), kLooking);
   info.state_hash = state_hash(draft.state());
   if (draft.disk() >= 0) info.disk_modified = modified(status_of(draft.disk()));
   write_file_atomically(draft.folder_.path() / kInfo, describe::to_json(info, {.indent = true}));

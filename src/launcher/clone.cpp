@@ -1,8 +1,7 @@
-#include <sys/stat.h>
-
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "base/io.hpp"
 #include "base/log.hpp"
 #include "hypervisor/qcow2.hpp"
@@ -22,12 +21,6 @@ bool is_no_fault_of_the_template(Code code) {
          code == Code::not_found || code == Code::busy || code == Code::unavailable;
 }
 
-std::uint64_t file_bytes(int fd) {
-  struct stat status {};
-  check(::fstat(fd, &status), "look at a disk");
-  return static_cast<std::uint64_t>(status.st_size);
-}
-
 /// Whether they can stand for those that the template's guest has seen, which asks no more how large they
 /// are. The scratch disk of another berth's container may be of another size, and its file system would not
 /// fit.
@@ -35,8 +28,9 @@ bool has_template_disks(const hypervisor::MachineSpec& spec) {
   const hypervisor::Disk& scratch = spec.disks.at(1);
   const std::uint64_t scratch_bytes = scratch.format == hypervisor::DiskFormat::qcow2
                                           ? hypervisor::check_overlay(scratch.fd)
-                                          : file_bytes(scratch.fd);
-  return file_bytes(spec.disks.at(0).fd) <= kTemplateImageBytes && scratch_bytes == kScratchBytes;
+                                          : file_bytes(scratch.fd, "look at a disk");
+  return file_bytes(spec.disks.at(0).fd, "look at a disk") <= kTemplateImageBytes &&
+         scratch_bytes == kScratchBytes;
 }
 
 }  // namespace

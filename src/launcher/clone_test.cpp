@@ -33,6 +33,15 @@ class CloneTest : public LauncherTest {
     templates().keep(std::move(*draft), info, clock_);
   }
 
+  /// From its start to its end, as a client is told.
+  Exit run_pod() {
+    make_launcher();
+    attach_client();
+    run();
+    EXPECT_TRUE(client_exit_) << "the client was not told how it ended";
+    return client_exit_.value_or(Exit());
+  }
+
   bool was_cloned() const { return guest_->spec().frozen.has_value(); }
 };
 
@@ -41,11 +50,7 @@ TEST_F(CloneTest, GoesOnFromTheTemplate) {
   pod_.host.network = "user";
   pod_.host.mac = "52:54:00:11:22:33";
   silent_ = true;  // it said hello before it was frozen
-  make_launcher();
-  attach_client();
-  run();
-  ASSERT_TRUE(client_exit_);
-  EXPECT_EQ(client_exit_->code, 7);
+  EXPECT_EQ(run_pod().code, 7);
   ASSERT_TRUE(was_cloned());
   ASSERT_EQ(guest_->spec().network_cards.size(), 1u);
   EXPECT_EQ(guest_->spec().network_cards[0].mac, link::kUnnamedCard);
@@ -57,11 +62,7 @@ TEST_F(CloneTest, GoesOnFromTheTemplate) {
 }
 
 TEST_F(CloneTest, WithoutATemplateItBoots) {
-  make_launcher();
-  attach_client();
-  run();
-  ASSERT_TRUE(client_exit_);
-  EXPECT_EQ(client_exit_->code, 7);
+  EXPECT_EQ(run_pod().code, 7);
   EXPECT_FALSE(was_cloned());
 }
 
@@ -69,11 +70,7 @@ TEST_F(CloneTest, ADiskOfAnotherSizeThanTheTemplatesBoots) {
   for (const std::uint64_t bytes : {kScratchBytes / 2, kScratchBytes * 2}) {
     make_template();
     scratch_bytes_ = bytes;
-    make_launcher();
-    attach_client();
-    run();
-    ASSERT_TRUE(client_exit_);
-    EXPECT_EQ(client_exit_->code, 7);
+    EXPECT_EQ(run_pod().code, 7);
     EXPECT_FALSE(was_cloned());
     EXPECT_TRUE(templates().contains(kTemplate));
     start_over();
@@ -83,11 +80,7 @@ TEST_F(CloneTest, ADiskOfAnotherSizeThanTheTemplatesBoots) {
 TEST_F(CloneTest, ADamagedTemplateIsRemovedAndItBoots) {
   make_template();
   std::filesystem::resize_file(paths_.templates() / kTemplate / "memory", 4096);
-  make_launcher();
-  attach_client();
-  run();
-  ASSERT_TRUE(client_exit_);
-  EXPECT_EQ(client_exit_->code, 7);
+  EXPECT_EQ(run_pod().code, 7);
   EXPECT_FALSE(was_cloned());
   EXPECT_FALSE(templates().contains(kTemplate));
 }
@@ -96,11 +89,7 @@ TEST_F(CloneTest, ATemplateThatDoesNotStartIsRemovedAndItBoots) {
   for (const Code code : {Code::internal, Code::corrupt, Code::timeout}) {
     make_template();
     hypervisor_.fail_next_start(Error(code, "the state is of no use"));
-    make_launcher();
-    attach_client();
-    run();
-    ASSERT_TRUE(client_exit_);
-    EXPECT_EQ(client_exit_->code, 7);
+    EXPECT_EQ(run_pod().code, 7);
     EXPECT_FALSE(was_cloned());
     EXPECT_FALSE(templates().contains(kTemplate));
     EXPECT_TRUE(templates().backs_off(kTemplate, clock_)) << "another would be of no more use";
@@ -111,11 +100,7 @@ TEST_F(CloneTest, ATemplateThatDoesNotStartIsRemovedAndItBoots) {
 TEST_F(CloneTest, AHostThatCannotCloneBootsAndKeepsTheTemplate) {
   make_template();
   hypervisor_.fail_next_start(Error(Code::unsupported, "no way to open files"));
-  make_launcher();
-  attach_client();
-  run();
-  ASSERT_TRUE(client_exit_);
-  EXPECT_EQ(client_exit_->code, 7);
+  EXPECT_EQ(run_pod().code, 7);
   EXPECT_FALSE(was_cloned());
   EXPECT_TRUE(templates().contains(kTemplate));
 }
@@ -124,12 +109,9 @@ TEST_F(CloneTest, ATakenPortAndAKilledProcessAreNotTheTemplatesFault) {
   make_template();
   for (const Code code : {Code::already_exists, Code::unavailable}) {
     hypervisor_.fail_next_start(Error(code, "no machine"));
-    make_launcher();
-    attach_client();
-    run();
-    ASSERT_TRUE(client_exit_);
-    EXPECT_EQ(client_exit_->code, 125);
-    EXPECT_THAT(client_exit_->error, testing::HasSubstr("no machine"));
+    const Exit exit = run_pod();
+    EXPECT_EQ(exit.code, 125);
+    EXPECT_THAT(exit.error, testing::HasSubstr("no machine"));
     EXPECT_TRUE(hypervisor_.guests().empty()) << "it was started again";
     EXPECT_TRUE(templates().contains(kTemplate));
     start_over();
@@ -148,11 +130,7 @@ TEST_F(CloneTest, ATemplateWhoseCloneBreaksDownBeforeItRunsAnythingIsRemoved) {
       }
       co_return;
     };
-    make_launcher();
-    attach_client();
-    run();
-    ASSERT_TRUE(client_exit_);
-    EXPECT_EQ(client_exit_->code, 125);
+    EXPECT_EQ(run_pod().code, 125);
     EXPECT_TRUE(was_cloned());
     EXPECT_EQ(templates().contains(kTemplate), killed);
     start_over();
@@ -165,9 +143,7 @@ TEST_F(CloneTest, AGuestThatPanicsLaterIsNotTheTemplatesFault) {
     co_await tether.start_session();
     guest_->panic("by what ran in it");
   };
-  make_launcher();
-  attach_client();
-  run();
+  run_pod();
   EXPECT_TRUE(was_cloned());
   EXPECT_TRUE(templates().contains(kTemplate));
 }

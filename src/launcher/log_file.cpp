@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "base/io.hpp"
 
 namespace berth::launcher {
@@ -166,7 +167,7 @@ std::optional<LogEntryView> LogPart::parse(std::string_view buffer) const {
 }
 
 void LogPart::scan(const std::function<void(const LogEntryView&)>& sink) {
-  const auto end = static_cast<std::uint64_t>(status_of(fd()).st_size);
+  const auto end = file_bytes(fd(), "look at the container log");
   std::string buffer;
   while (offset_ < end) {
     buffer.resize(std::min<std::uint64_t>(kReadSize, end - offset_));

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include "base/error.hpp"
 #include "base/files.hpp"
@@ -16,12 +15,7 @@ namespace {
 
 /// Where containers that an older berth made have their disk.
 constexpr const char* kOldDisk = "scratch.img";
-
-std::uint64_t file_bytes(int fd) {
-  struct stat status {};
-  check(::fstat(fd, &status), "look at a disk");
-  return static_cast<std::uint64_t>(status.st_size);
-}
+constexpr const char* kLooking = "look at a disk";
 
 }  // namespace
 
@@ -52,7 +46,8 @@ bool replace_unused_disk(const Paths& paths, const record::Pod& pod, int with) {
   if (!stored.below.empty() || stored.top.read_only || stored.top.format != hypervisor::DiskFormat::raw)
     return false;
   const UniqueFd now = open_file(stored.top.file, O_RDONLY | O_NOFOLLOW);
-  if (!volume::is_unused(now.get()) || file_bytes(now.get()) != file_bytes(with)) return false;
+  if (!volume::is_unused(now.get()) || file_bytes(now.get(), kLooking) != file_bytes(with, kLooking))
+    return false;
   store.replace(user, [with](const std::filesystem::path& file) {
     copy_sparse(fmt::format("/proc/self/fd/{}", with), file);
   });

@@ -1,7 +1,6 @@
 #include "launcher/snapshots.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,7 +47,6 @@ constexpr const char* kInfo = "snapshot.json";
 /// Values may be any bytes, which JSON cannot hold: documents as on the control port.
 constexpr const char* kGuest = "guest";
 constexpr const char* kRecord = "record";
-constexpr mode_t kSealed = 0400;
 constexpr std::size_t kLengthSize = sizeof(std::uint32_t);
 
 std::string encode_pairs(const extraconfig::Pairs& pairs) {
@@ -141,10 +139,7 @@ SnapshotStore::Draft SnapshotStore::begin(const std::string& name, std::uint64_t
 }
 
 void SnapshotStore::keep(Draft draft, const Snapshot& snapshot) {
-  for (const int fd : {draft.memory.get(), draft.state.get()}) {
-    check(::fchown(fd, ::geteuid(), ::getegid()), "take back a snapshot's file");
-    check(::fchmod(fd, kSealed), "seal a snapshot's file");
-  }
+  for (const int fd : {draft.memory.get(), draft.state.get()}) seal_file(fd, "a snapshot's file");
   write_file_atomically(draft.folder / kGuest, encode_pairs(snapshot.guest));
   write_file_atomically(draft.folder / kRecord, encode_pairs(snapshot.record));
   SnapshotInfo info = snapshot;
@@ -186,9 +181,7 @@ Snapshot SnapshotStore::get(std::string_view name) const {
 SnapshotStore::Files SnapshotStore::open(const Snapshot& snapshot) const {
   Files files{open_file(place(snapshot.name) / kMemory, O_RDONLY | O_NOFOLLOW),
               open_file(place(snapshot.name) / kState, O_RDONLY | O_NOFOLLOW)};
-  struct stat memory {};
-  check(::fstat(files.memory.get(), &memory), "look at a snapshot's memory");
-  if (static_cast<std::uint64_t>(memory.st_size) != snapshot.memory_bytes ||
+  if (file_bytes(files.memory.get(), "look at a snapshot's memory") != snapshot.memory_bytes ||
       hypervisor::state_hash(files.state.get()) != snapshot.state_hash)
     throw Error(Code::corrupt, "the snapshot {} is damaged: remove it", snapshot.name);
   return files;
@@ -239,13 +232,8 @@ std::vector<Snapshot> SnapshotStore::list() const {
 }
 
 std::uint64_t SnapshotStore::bytes(std::string_view name) const {
-  constexpr std::uint64_t kBlock = 512;  // stat(2)
   std::uint64_t sum = 0;
-  for (const char* file : {kMemory, kState}) {
-    struct stat status {};
-    if (::stat((place(name) / file).c_str(), &status) == 0)
-      sum += static_cast<std::uint64_t>(status.st_blocks) * kBlock;
-  }
+  for (const char* file : {kMemory, kState}) sum += allocated_bytes(place(name) / file);
   return sum;
 }
 

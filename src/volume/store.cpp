@@ -1,7 +1,6 @@
 #include "volume/store.hpp"
 
 #include <errno.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <set>
@@ -48,12 +47,6 @@ void check_size(std::uint64_t bytes) {
   if (bytes >= kLeastBytes && bytes <= kMostBytes) return;
   throw Error(Code::invalid_argument, "a volume cannot have {}: give from {} to {}",
               format_binary_size(bytes), format_binary_size(kLeastBytes), format_binary_size(kMostBytes));
-}
-
-std::uint64_t allocated_bytes(const fs::path& file) {
-  constexpr std::uint64_t kBlock = 512;
-  struct stat info;
-  return ::stat(file.c_str(), &info) == 0 ? static_cast<std::uint64_t>(info.st_blocks) * kBlock : 0;
 }
 
 }  // namespace

@@ -48,23 +48,8 @@ inline constexpr std::string_view kUserNetworkId = "user";
 /// The number that Channels::state has in QEMU.
 inline constexpr int kStateDescriptor = 3;
 
-/// Whether it has use for a kernel.
-bool boots(const MachineSpec& spec);
-/// Whether what serves the machine on the host reaches its memory.
-bool has_shared_memory(const MachineSpec& spec);
-
-/// Throw invalid-argument for what no disk or card can be, capacity for a disk of too many layers.
-void check_disk(const Disk& disk);
-void check_network_card(const NetworkCard& card);
-/// "52:54:00:aa:bb:cc" for any spelling.
-std::string lower_mac(const std::string& mac);
-/// Whole MiB.
-std::uint64_t round_up_memory(std::uint64_t bytes);
-
 /// The PCI bus of what is added later; its last place is that of the memory.
 inline constexpr std::string_view kPlugBus = "plug";
-/// Where the memory is that may be added; 0: none.
-std::uint64_t reserved_memory(const MachineSpec& spec);
 
 /// The name of disk number `index` in QMP.
 std::string disk_id(std::size_t index);

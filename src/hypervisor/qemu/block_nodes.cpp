@@ -2,9 +2,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "hypervisor/qcow2.hpp"
 
 namespace berth::hypervisor::qemu {
@@ -78,9 +78,7 @@ std::uint64_t image_bytes(int fd, DiskFormat format, bool read_only, const std::
                 read_only ? "reading alone" : "reading and writing");
   }
   if (format == DiskFormat::qcow2) return check_overlay(fd);
-  struct stat info;
-  check(::fstat(fd, &info), "disk " + serial);
-  return static_cast<std::uint64_t>(info.st_size);
+  return file_bytes(fd, "disk " + serial);
 }
 
 std::uint64_t disk_bytes(const Disk& disk) {

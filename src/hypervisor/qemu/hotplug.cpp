@@ -12,6 +12,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "hypervisor/qemu/arguments.hpp"
+#include "hypervisor/qemu/machine_spec.hpp"
 
 namespace berth::hypervisor::qemu {
 namespace json = boost::json;
@@ -26,12 +27,6 @@ constexpr std::size_t kMostDeleted = 256;
 
 /// For what comes without an event, or before somebody waits for it.
 constexpr Milliseconds kLookAgain{200};
-
-std::string text_of(const json::object& object, std::string_view name) {
-  const json::value* value = object.if_contains(name);
-  const json::string* text = value != nullptr ? value->if_string() : nullptr;
-  return text != nullptr ? std::string(*text) : std::string();
-}
 
 json::object card_backend(const NetworkCard& card, const std::string& id) {
   switch (card.backend) {
@@ -52,10 +47,6 @@ json::object card_backend(const NetworkCard& card, const std::string& id) {
           {"host", UserNetwork::gateway},
           {"dns", UserNetwork::resolver},
           {"dhcpstart", UserNetwork::guest}};
-}
-
-json::object one(std::string_view name, const std::string& value) {
-  return {{name, value}};
 }
 
 /// Its pages come into being when the guest uses them.
@@ -116,7 +107,7 @@ void Hotplug::note(const QmpEvent& event) {
   if (names != nullptr) {
     if (names->size() > kMostDeleted) names->clear();
     for (const char* name : {"device", "path"}) {
-      if (const std::string text = text_of(event.data, name); !text.empty()) names->insert(text);
+      if (const std::string text = text_member(event.data, name); !text.empty()) names->insert(text);
     }
   }
   const bool tells_more = event.name == "MEMORY_DEVICE_SIZE_CHANGE" || event.name == "ACPI_DEVICE_OST";
@@ -195,17 +186,17 @@ Task<> Hotplug::plug_card(std::string id, NetworkCard card, Plugged& plugged) {
     throw Error(Code::invalid_argument, "the network card {} has nothing behind it", card.mac);
   if (card.backend != NetworkCard::Backend::user) {
     UniqueFd descriptor = duplicate(card.fd);
-    json::object name = one("fdname", id);
+    json::object name = one_member("fdname", id);
     co_await qmp_.execute_with(std::move(descriptor), "getfd", std::move(name));
   }
   const char* undo = "closefd";
-  json::object undo_arguments = one("fdname", id);
+  json::object undo_arguments = one_member("fdname", id);
   std::exception_ptr failure;
   try {
     json::object backend = card_backend(card, id);
     co_await execute("netdev_add", std::move(backend));
     undo = "netdev_del";
-    undo_arguments = one("id", id);
+    undo_arguments = one_member("id", id);
     json::object device = place_on_bus("virtio-net-pci", id, plugged.place);
     device["netdev"] = id;
     device["mac"] = plugged.key;
@@ -243,7 +234,7 @@ Task<> Hotplug::remove(Taken& taken, std::string key, std::string what, Millisec
   }
   if (!deleted_.contains(id)) {
     refused_.erase(id);
-    json::object arguments = one("id", id);
+    json::object arguments = one_member("id", id);
     // Once is enough for QEMU, which then refuses.
     if (plugged->second.leaving)
       co_await try_execute("device_del", std::move(arguments));
@@ -290,7 +281,7 @@ void Hotplug::forget(const std::string& id) {
 
 Task<> Hotplug::clean_up(std::string id, Plugged plugged) {
   if (!plugged.is_disk) {
-    json::object backend = one("id", id);
+    json::object backend = one_member("id", id);
     co_await try_execute("netdev_del", std::move(backend));
     co_return;
   }
@@ -307,7 +298,7 @@ Task<std::vector<Hotplug::Cpu>> Hotplug::query_cpus() {
     const json::object* fields = one.if_object();
     const json::value* props = fields != nullptr ? fields->if_contains("props") : nullptr;
     if (props == nullptr || !props->is_object()) throw Error(Code::corrupt, "a CPU has no place");
-    cpus.push_back({text_of(*fields, "qom-path"), text_of(*fields, "type"), props->get_object()});
+    cpus.push_back({text_member(*fields, "qom-path"), text_member(*fields, "type"), props->get_object()});
   }
   // QEMU has the last one in front.
   std::reverse(cpus.begin(), cpus.end());
@@ -348,7 +339,7 @@ Task<> Hotplug::set_cpus(unsigned count, Milliseconds limit) {
 Task<> Hotplug::remove_cpu(std::size_t index, std::string path, Milliseconds limit,
                            std::chrono::steady_clock::time_point deadline) {
   refused_.erase(path);
-  json::object device = one("id", path);
+  json::object device = one_member("id", path);
   co_await execute("device_del", std::move(device));
   while (true) {
     const std::vector<Cpu> cpus = co_await query_cpus();
@@ -378,7 +369,7 @@ Task<> Hotplug::add_memory_device() {
     failure = std::current_exception();
   }
   if (failure) {
-    json::object undo = one("id", backend);
+    json::object undo = one_member("id", backend);
     co_await try_execute("object-del", std::move(undo));
     std::rethrow_exception(failure);
   }

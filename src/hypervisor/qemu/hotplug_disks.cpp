@@ -9,6 +9,7 @@
 #include "base/io.hpp"
 #include "hypervisor/qemu/arguments.hpp"
 #include "hypervisor/qemu/hotplug.hpp"
+#include "hypervisor/qemu/machine_spec.hpp"
 
 namespace berth::hypervisor::qemu {
 namespace json = boost::json;

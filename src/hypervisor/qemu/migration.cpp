@@ -53,20 +53,10 @@ const json::object* object_in(const json::object& object, std::string_view name)
   return value != nullptr ? value->if_object() : nullptr;
 }
 
-std::string text_in(const json::object& object, std::string_view name) {
-  const json::value* value = object.if_contains(name);
-  const json::string* text = value != nullptr ? value->if_string() : nullptr;
-  return text != nullptr ? std::string(*text) : std::string();
-}
-
 std::int64_t number_in(const json::object& object, std::string_view name) {
   const json::value* value = object.if_contains(name);
   if (value == nullptr || !value->is_int64()) throw Error(Code::corrupt, "QEMU does not say how a copy goes");
   return value->get_int64();
-}
-
-json::object one(std::string_view name, std::string_view value) {
-  return {{name, value}};
 }
 
 }  // namespace
@@ -75,7 +65,7 @@ Migration::Migration(const asio::any_io_executor& executor, QmpClient& qmp) : qm
 
 void Migration::note(const QmpEvent& event) {
   if (event.name != "MIGRATION") return;
-  status_ = text_in(event.data, "status");
+  status_ = text_member(event.data, "status");
   changed_.notify_all();
 }
 
@@ -127,7 +117,7 @@ Task<> Migration::listen(Source source) {
   const bool copies = source == Source::stream;
   co_await set_capabilities(source, copies);
   if (copies) co_await add_hold(false);
-  json::object stream = one("uri", fmt::format("fd:{}", kStateDescriptor));
+  json::object stream = one_member("uri", fmt::format("fd:{}", kStateDescriptor));
   co_await qmp_.execute("migrate-incoming", std::move(stream));
 }
 
@@ -136,10 +126,10 @@ Task<> Migration::wait_loaded(Milliseconds limit) {
 }
 
 Task<> Migration::send(UniqueFd stream) {
-  json::object name = one("fdname", "state");
+  json::object name = one_member("fdname", "state");
   co_await qmp_.execute_with(std::move(stream), "getfd", std::move(name));
   status_.clear();
-  json::object file = one("uri", "fd:state");
+  json::object file = one_member("uri", "fd:state");
   co_await qmp_.execute("migrate", std::move(file));
 }
 
@@ -174,7 +164,7 @@ Task<> Migration::settle() {
 Task<std::string> Migration::run_state() {
   const json::value answer = co_await qmp_.execute("query-status");
   const json::object* fields = answer.if_object();
-  co_return fields != nullptr ? text_in(*fields, "status") : std::string();
+  co_return fields != nullptr ? text_member(*fields, "status") : std::string();
 }
 
 Task<Migration::Progress> Migration::query() {
@@ -268,7 +258,7 @@ Task<> Migration::stop() {
 }
 
 Task<> Migration::finish() {
-  json::object state = one("state", "pre-switchover");
+  json::object state = one_member("state", "pre-switchover");
   co_await qmp_.execute("migrate-continue", std::move(state));
   co_await wait_for("completed", kCopyLimit);
   co_await settle();

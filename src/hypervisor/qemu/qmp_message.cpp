@@ -19,12 +19,6 @@ constexpr std::size_t kQuoted = 200;
   throw Error(Code::corrupt, "QEMU's monitor sent what is not QMP: {}", printable(line, kQuoted));
 }
 
-std::string text_member(const json::object& object, std::string_view name) {
-  const json::value* member = object.if_contains(name);
-  const json::string* text = member != nullptr ? member->if_string() : nullptr;
-  return text != nullptr ? std::string(*text) : std::string();
-}
-
 std::optional<std::uint64_t> id_member(const json::object& object) {
   const json::value* member = object.if_contains("id");
   if (member == nullptr) return std::nullopt;
@@ -53,6 +47,16 @@ QmpGreeting parse_greeting(const json::value& body, std::string_view line) {
 }
 
 }  // namespace
+
+std::string text_member(const json::object& object, std::string_view name) {
+  const json::value* member = object.if_contains(name);
+  const json::string* text = member != nullptr ? member->if_string() : nullptr;
+  return text != nullptr ? std::string(*text) : std::string();
+}
+
+json::object one_member(std::string_view name, std::string_view value) {
+  return {{name, value}};
+}
 
 QmpMessage parse_qmp_message(std::string_view line) {
   json::error_code failure;

@@ -36,6 +36,11 @@ using QmpMessage = std::variant<QmpGreeting, QmpReply, QmpFailure, QmpEvent>;
 /// One line of QEMU's monitor protocol (docs/interop/qmp-spec). Throws Code::corrupt.
 QmpMessage parse_qmp_message(std::string_view line);
 
+/// A member's text; empty for one that is missing or no text.
+std::string text_member(const boost::json::object& object, std::string_view name);
+/// {"NAME": "VALUE"}: the arguments of many a command.
+boost::json::object one_member(std::string_view name, std::string_view value);
+
 /// Cuts the monitor's bytes into messages.
 class QmpReader {
  public:

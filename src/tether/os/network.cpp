@@ -1,24 +1,18 @@
 #include "tether/os/network.hpp"
 
-#include <fcntl.h>
-#include <net/if.h>
 #include <netinet/in.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cstring>
 #include <filesystem>
 
 #include "base/error.hpp"
 #include "base/ids.hpp"
-#include "base/io.hpp"
 #include "base/log.hpp"
-#include "base/text.hpp"
 #include "link/messages.hpp"
 #include "tether/firewall/nftables.hpp"
 #include "tether/os/arp.hpp"
+#include "tether/os/interfaces.hpp"
 #include "tether/os/ipv6_settings.hpp"
 
 namespace berth::tether::os {
@@ -26,34 +20,11 @@ namespace {
 
 constexpr unsigned kLoopbackIndex = 1;
 
-/// 0 for a card that is about to go or gone.
-std::uint64_t read_counter(const std::filesystem::path& path) {
-  std::array<char, 32> text{};
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  const ssize_t n = file ? ::read(file.get(), text.data(), text.size()) : -1;
-  std::uint64_t value = 0;
-  if (n > 0) std::from_chars(text.data(), text.data() + n, value);
-  return value;
-}
-
 std::uint32_t random_number() {
   const std::string bytes = random_bytes(sizeof(std::uint32_t));
   std::uint32_t number = 0;
   std::memcpy(&number, bytes.data(), sizeof number);
   return number;
-}
-
-dhcp::Mac parse_mac(std::string_view text) {
-  dhcp::Mac mac{};
-  for (std::size_t i = 0; i < mac.size(); ++i)
-    std::from_chars(text.data() + i * 3, text.data() + i * 3 + 2, mac[i], 16);
-  return mac;
-}
-
-dhcp::Mac mac_of(const std::string& name) {
-  const std::string text = read_file("/sys/class/net/" + name + "/address");
-  if (!is_mac_address(trim(text))) throw Error(Code::unsupported, "{} is no Ethernet card", name);
-  return parse_mac(text);
 }
 
 Lease lease_from(const dhcp::Reply& reply) {
@@ -65,36 +36,6 @@ Lease lease_from(const dhcp::Reply& reply) {
     lease.nameservers.push_back(config::IpAddress::v4(server));
   lease.mtu = reply.mtu;
   return lease;
-}
-
-std::uint32_t current_mtu(const std::string& name) {
-  return static_cast<std::uint32_t>(read_counter("/sys/class/net/" + name + "/mtu"));
-}
-
-bool interface_exists(const std::string& name) {
-  return ::if_nametoindex(name.c_str()) != 0;
-}
-
-bool interface_exists(unsigned index) {
-  std::array<char, IF_NAMESIZE> name{};
-  return ::if_indextoname(index, name.data()) != nullptr;
-}
-
-/// Runs a step for a card; what it throws names the networks on it.
-template <typename Step>
-void for_networks(const CardPlan& plan, Step step) {
-  try {
-    step();
-  } catch (Error& error) {
-    error.add_context(fmt::format("network {}", plan.networks));
-    throw;
-  }
-}
-
-/// Nobody in the machine sees the card any more.
-void take_driver_away(const std::string& name) {
-  const auto device = std::filesystem::canonical("/sys/class/net/" + name + "/device");
-  write_kernel_file(device / "driver/unbind", device.filename().string());
 }
 
 }  // namespace
@@ -128,8 +69,7 @@ void Network::leave_as_copy() {
       rtnetlink_.remove_address(card.interface, address);
     rtnetlink_.set_mtu(card.interface, card.first_mtu);
     if (!is_mac_address(device)) continue;
-    rtnetlink_.set_hardware_address(card.interface,
-                                    {reinterpret_cast<const char*>(unnamed.data()), unnamed.size()});
+    rtnetlink_.set_hardware_address(card.interface, bytes_of(unnamed));
     left_[card.interface] = card.plan.endpoints;
   }
   cards_.clear();
@@ -229,129 +169,6 @@ const std::optional<Lease>& Network::lease_of(const std::string& endpoint) const
     if (std::find(keys.begin(), keys.end(), endpoint) != keys.end()) return card.lease;
   }
   return kNone;
-}
-
-/// Those of a copy, and of a clone whose template had no network.
-void Network::name_cards(const std::vector<CardPlan>& plans) {
-  for (const CardPlan& plan : plans) {
-    if (!is_mac_address(plan.device) || cards_.contains(plan.device) || Devices::find_interface(plan.device))
-      continue;
-    const std::optional<unsigned> unnamed = unnamed_card(plan);
-    if (!unnamed) return;
-    const dhcp::Mac mac = parse_mac(plan.device);
-    rtnetlink_.wait_registered();
-    rtnetlink_.set_hardware_address(*unnamed, {reinterpret_cast<const char*>(mac.data()), mac.size()});
-    left_.erase(*unnamed);
-  }
-}
-
-std::optional<unsigned> Network::unnamed_card(const CardPlan& plan) const {
-  for (const auto& left : left_) {
-    const auto& endpoints = left.second;
-    const bool same = std::any_of(plan.endpoints.begin(), plan.endpoints.end(), [&](const std::string& key) {
-      return std::find(endpoints.begin(), endpoints.end(), key) != endpoints.end();
-    });
-    if (same && interface_exists(left.first)) return left.first;
-  }
-  const std::optional<std::string> any = Devices::find_interface(link::kUnnamedCard);
-  return any ? std::optional(interface_index(*any)) : std::nullopt;
-}
-
-/// See link::kUnnamedCard. The card keeps what the template gave it as far as that is still wanted.
-void Network::name_card(const std::vector<CardPlan>& plans) {
-  const auto unnamed = cards_.find(std::string(link::kUnnamedCard));
-  if (unnamed == cards_.end()) return;
-  const auto plan = std::find_if(plans.begin(), plans.end(), [this](const CardPlan& candidate) {
-    return is_mac_address(candidate.device) && !cards_.contains(candidate.device) &&
-           !Devices::find_interface(candidate.device);
-  });
-  if (plan == plans.end()) return;
-  const dhcp::Mac mac = parse_mac(plan->device);
-  const unsigned interface = unnamed->second.interface;
-  rtnetlink_.set_hardware_address(interface, {reinterpret_cast<const char*>(mac.data()), mac.size()});
-  spawn_detached(executor_, "IPv6 of a clone's card", give_link_local_address(interface));
-  auto card = cards_.extract(unnamed);
-  card.key() = plan->device;
-  cards_.insert(std::move(card));
-}
-
-/// The interface of a card that was found before.
-std::optional<std::string> Network::known_interface(const std::string& device) const {
-  const auto card = cards_.find(device);
-  std::array<char, IF_NAMESIZE> name{};
-  if (card == cards_.end() || ::if_indextoname(card->second.interface, name.data()) == nullptr)
-    return std::nullopt;
-  return name.data();
-}
-
-Task<> Network::find_cards(std::vector<CardPlan>& plans, Milliseconds limit,
-                           std::map<std::string, std::string>& names) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  name_card(plans);
-  name_cards(plans);
-  bool all_known = true;
-  for (const CardPlan& plan : plans) {
-    if (const auto known = known_interface(plan.device)) {
-      names[plan.device] = *known;
-      continue;
-    }
-    all_known = false;
-    try {
-      names[plan.device] = co_await devices_.interface(plan.device, left_until(deadline));
-    } catch (Error& error) {
-      error.add_context(fmt::format("network {}", plan.networks));
-      throw;
-    }
-  }
-  if (!all_known) rtnetlink_.wait_registered();
-}
-
-/// In two steps, so that cards may swap their names.
-void Network::rename_cards(const std::vector<CardPlan>& plans, std::map<std::string, std::string>& names) {
-  std::vector<const CardPlan*> renamed;
-  for (const CardPlan& plan : plans) {
-    if (!plan.name.empty() && names.at(plan.device) != plan.name) renamed.push_back(&plan);
-  }
-  for (const CardPlan* plan : renamed) {
-    const bool frees_it = std::any_of(renamed.begin(), renamed.end(), [&](const CardPlan* other) {
-      return other != plan && names.at(other->device) == plan->name;
-    });
-    const bool wanted_twice = std::any_of(plans.begin(), plans.end(), [&](const CardPlan& other) {
-      return other.device != plan->device && other.name == plan->name;
-    });
-    if (wanted_twice || (interface_exists(plan->name) && !frees_it)) {
-      throw Error(Code::already_exists, "network {}: there is another network interface named {}",
-                  plan->networks, plan->name);
-    }
-  }
-  for (const CardPlan* plan : renamed) {
-    if (!interface_exists(plan->name)) continue;
-    const auto holder = std::find_if(renamed.begin(), renamed.end(), [&](const CardPlan* other) {
-      return names.at(other->device) == plan->name;
-    });
-    const std::string aside = fmt::format("berth{}", interface_index(plan->name));
-    rename(plan->name, aside);
-    names[(*holder)->device] = aside;
-  }
-  for (const CardPlan* plan : renamed) {
-    for_networks(*plan, [&] { rename(names.at(plan->device), plan->name); });
-    names[plan->device] = plan->name;
-  }
-}
-
-/// The kernel renames only what is down, and that loses what it had.
-void Network::rename(const std::string& from, const std::string& to) {
-  const unsigned interface = interface_index(from);
-  rtnetlink_.set_down(interface);
-  for (auto& [device, card] : cards_) {
-    if (card.interface != interface) continue;
-    for (const InterfaceAddress& address : card.applied.addresses)
-      rtnetlink_.remove_address(interface, address);
-    card.applied = {};
-    card.up = false;
-    stop_client(card);
-  }
-  rtnetlink_.rename(interface, to);
 }
 
 void Network::apply_firewall(const std::vector<CardPlan>& plans, const Endpoints& endpoints,
@@ -477,7 +294,7 @@ void Network::announce(Card& card) {
   for (const InterfaceAddress& address : card.applied.addresses) {
     if (address.bytes.size() != sizeof(in_addr) || !card.announced.insert(address).second) continue;
     const dhcp::Mac mac = mac_of(interface_name(card.interface));
-    announce_address(card.interface, {reinterpret_cast<const char*>(mac.data()), mac.size()}, address.bytes);
+    announce_address(card.interface, bytes_of(mac), address.bytes);
   }
 }
 

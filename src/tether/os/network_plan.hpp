@@ -1,5 +1,7 @@
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -8,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.hpp"
 #include "config/executor.hpp"
 #include "tether/os/rtnetlink.hpp"
 
@@ -54,6 +57,17 @@ struct CardPlan {
   std::vector<std::string> endpoints;  ///< keys, in their order
   std::string networks;                ///< names for messages: "front, back"
 };
+
+/// Runs a step for a card; an Error that it throws names the networks on it.
+template <typename Step>
+void for_networks(const CardPlan& plan, Step step) {
+  try {
+    step();
+  } catch (Error& error) {
+    error.add_context(fmt::format("network {}", plan.networks));
+    throw;
+  }
+}
 
 /// Whether its address comes from a DHCP server.
 bool is_dynamic(const config::NetworkEndpoint& endpoint);
