@@ -134,6 +134,16 @@ def test_without_it_and_with_a_damaged_one(own, of_size, of_image, started):
     assert shell(own, name, "echo works > /file; cat /file") == "works"
 
 
+def test_a_root_file_system_that_was_made_anew_is_another(own, of_size, of_image, started):
+    rootfs, = (own.root / "images" / "rootfs").glob("*.erofs")
+    os.utime(rootfs)
+    assert template_of(own, started()) == of_size
+    again = own.ok("template", "create", IMAGE)
+    assert again != of_image
+    assert template_of(own, started()) == again
+    own.ok("template", "rm", of_image)
+
+
 def test_killed_in_the_middle_of_a_first_start(own, of_image):
     """Whatever state the disk is in then, the next start has a whole one."""
     for seconds in (0.02, 0.05, 0.1, 0.2):

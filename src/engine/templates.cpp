@@ -7,6 +7,7 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "base/io.hpp"
 #include "base/log.hpp"
 #include "base/process.hpp"
@@ -60,7 +61,7 @@ std::string template_for(const record::Pod& pod, const launcher::Launcher::Setti
 }
 
 std::string image_template_for(const std::string& template_id, const std::filesystem::path& rootfs) {
-  return fmt::format("{:016x}", fnv1a(template_id + " " + rootfs.string()));
+  return fmt::format("{:016x}", fnv1a(template_id + " " + fingerprint(rootfs)));
 }
 
 namespace {

@@ -32,7 +32,7 @@ struct TemplateImage {
   std::filesystem::path rootfs;  ///< see image::rootfs
 };
 
-/// The one that goes further than the template of that id.
+/// The one that goes further than the template of that id: its guest knows what lies where in the file.
 std::string image_template_for(const std::string& template_id, const std::filesystem::path& rootfs);
 
 /// Makes the template for machines of that size. Returns its id; empty when somebody else makes it now.
