@@ -10,6 +10,7 @@ import urllib.request
 import pytest
 
 from conftest import IMAGE
+from forks import COUNT, expect_continuation, fork
 from harness import Berth, expect_census, find_program, free_port, unique_name, wait_until
 
 pytestmark = pytest.mark.rootless
@@ -119,6 +120,27 @@ def test_stop_start_and_logs(user_berth):
     user_berth.ok("start", name)
     user_berth.ok("exec", name, "true")
     user_berth.ok("rm", "-f", name)
+
+
+def test_templates_forks_and_snapshots(user_berth, ordinary_user):
+    """Also of a clone; their files and processes are the user's."""
+    template = user_berth.ok("template", "create", IMAGE)
+    name, snapshot = unique_name(), unique_name("snapshot")
+    user_berth.ok("run", "-d", "--name", name, "--fork-limit", "1", IMAGE, *COUNT)
+    assert f"/templates/{template}/memory" in pathlib.Path(f"/proc/{user_berth.qemu(name)}/maps").read_text()
+    user_berth.wait_for_output(name, "3\n")
+    copy, other = fork(user_berth, name, "-n", "2")
+    expect_continuation(user_berth, copy, name)
+    grandchild, = fork(user_berth, other)
+    user_berth.ok("snapshot", grandchild, snapshot)
+    kept = user_berth.ok("run", "-d", "--from-snapshot", snapshot)
+    expect_continuation(user_berth, kept, name, other, grandchild)
+    for container in (name, copy, other, grandchild, kept):
+        assert os.stat(f"/proc/{user_berth.qemu(container)}").st_uid == ordinary_user.pw_uid
+    user_berth.ok("rm", "-f", name, copy, other, grandchild, kept)
+    user_berth.ok("snapshot", "rm", snapshot)
+    user_berth.ok("template", "rm", template)
+    assert not list((user_berth.root / "disks").iterdir())
 
 
 def test_nothing_is_left(user_berth):
