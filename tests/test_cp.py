@@ -303,7 +303,8 @@ def test_before_the_first_start(berth, here):
 def begin_copy(berth, name):
     """A copy into a container that waits for its input, with a machine that runs for it."""
     copy = berth.spawn("cp", "-", f"{name}:/var", stdin=subprocess.PIPE)
-    wait_until(lambda: berth.processes("qemu-system", berth.inspect(name)["Id"][:12]), "a machine for the copy")
+    machine = "-name berth-" + berth.inspect(name)["Id"][:12]
+    wait_until(lambda: berth.processes("qemu-system", machine), "a machine for the copy")
     return copy
 
 
@@ -316,6 +317,17 @@ def test_nothing_else_happens_meanwhile(berth):
     assert copy.returncode == 0, err
     assert berth.ok("start", "-a", name) == "content"
     berth.ok("rm", name)
+
+
+def test_removal_ends_a_copy(berth):
+    before = berth.census()
+    name = unique_name()
+    berth.ok("create", "--name", name, "busybox", "true")
+    copy = begin_copy(berth, name)
+    berth.ok("rm", "-f", name)
+    out, err = copy.communicate(tar_of(("never", b"")))
+    assert copy.returncode == 1 and err.startswith(b"berth: "), err
+    expect_census(berth, before)
 
 
 @pytest.mark.crash

@@ -225,51 +225,6 @@ hypervisor::TemplateStore Engine::templates() const {
   return hypervisor::TemplateStore(state_->paths.templates());
 }
 
-/// The first connection of a launcher for copies; nothing when somebody else is at work on the container.
-std::optional<UniqueFd> Engine::launch_for_files(const record::Pod& pod) {
-  launcher::Launcher::Settings settings = launcher_settings(pod);
-  settings.files_only = true;
-  std::optional<FileLock> lock = FileLock::try_acquire(state_->paths.pod_lock(pod.id()));
-  if (!lock) return std::nullopt;
-  const std::optional<record::Pod> now = state_->records->find(pod.id());
-  if (!now) {
-    lock->remove_file();
-    throw Error(Code::not_found, "no such container: {}", pod.name());
-  }
-  if (is_active(now->host.status) || state_->records->intent(pod.id()) != record::Intent::none)
-    return std::nullopt;
-  launcher::end_left_machine(*now);
-  check_memory(now->host.memory_bytes);
-  launcher::take_volumes(*state_->records, state_->paths, *now, kLockLimit);
-  launcher::prepare_sources(now->host.folders);
-  return launcher::start_launcher(settings, std::move(*lock));
-}
-
-ContainerFiles Engine::files(std::string_view name) {
-  constexpr std::chrono::milliseconds kPause{20};
-  const auto deadline = std::chrono::steady_clock::now() + kLockLimit;
-  while (true) {
-    const record::Pod pod = state_->touch(name);
-    try {
-      return {std::make_unique<launcher::Client>(state_->client(pod)), state_->client(pod).hold_files()};
-    } catch (const Error& error) {
-      if (error.code() != Code::unavailable) throw;
-    }
-    // It has no launcher, or one that ends.
-    if (!is_active(pod.host.status)) {
-      if (std::optional<UniqueFd> connection = launch_for_files(pod)) {
-        return {std::make_unique<launcher::Client>(state_->client(pod)),
-                launcher::Client::hold_files_on(std::move(*connection))};
-      }
-    }
-    if (std::chrono::steady_clock::now() >= deadline)
-      throw Error(Code::busy, "container {} is busy: it is being started, stopped or removed; try again",
-                  pod.name());
-    // flock(2) has no form with a time limit.
-    std::this_thread::sleep_for(kPause);
-  }
-}
-
 /// A container that `run` made and that could not even be launched goes away with the failure.
 template <typename Start>
 auto Engine::launch_or_remove(record::Pod& pod, Start start) {
@@ -445,10 +400,11 @@ std::string Engine::remove(std::string_view name, bool force, AnonymousVolumes v
     } catch (const Error& error) {
       if (error.code() != Code::busy || std::chrono::steady_clock::now() >= deadline) throw;
     }
-    // Whoever holds the lock may be a launcher that has just begun.
+    // Whoever holds the lock may be a launcher that has just begun, or one that copies files.
     const std::optional<record::Pod> now = state_->records->find(pod.id());
     if (!now) return pod.id();
     pod = *now;
+    if (force && !is_active(pod.host.status)) end_files(pod);
   }
 }
 

@@ -153,7 +153,7 @@ class Engine {
   std::vector<record::Pod> list();
   Usage usage(std::string_view name);
   /// Its files, to be copied. One that does not run gets a machine for that and stays what it is; meanwhile
-  /// it can be neither started nor removed. Throws busy when somebody else is at work on it.
+  /// it can be neither started nor, but for by force, removed. Throws busy when somebody else is at work on it.
   ContainerFiles files(std::string_view name);
   launcher::LogReader logs(std::string_view name, const launcher::LogQuery& query);
 
@@ -171,6 +171,7 @@ class Engine {
   void sweep_copies();
   void discard(const std::vector<record::Pod>& copies);
   std::optional<UniqueFd> launch_for_files(const record::Pod& pod);
+  void end_files(const record::Pod& pod);
   template <typename Start>
   auto launch_or_remove(record::Pod& pod, Start start);
   std::unique_ptr<State> state_;

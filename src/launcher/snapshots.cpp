@@ -41,6 +41,8 @@ namespace fs = std::filesystem;
 constexpr std::string_view kPassing = ".fork-";
 constexpr std::string_view kDraft = ".draft";
 constexpr std::string_view kLock = ".lock";
+/// A sweep holds each lock for a moment, a new one's too, to see whether somebody else has it.
+constexpr std::chrono::milliseconds kSweepLimit{2'000};
 constexpr const char* kMemory = "memory";
 constexpr const char* kState = "state";
 constexpr const char* kInfo = "snapshot.json";
@@ -117,14 +119,13 @@ void SnapshotStore::check_any_name(std::string_view name) {
 
 FileLock SnapshotStore::reserve(const std::string& name) {
   make_directories(folder(), 0700);
-  std::optional<FileLock> lock = FileLock::try_acquire(lock_place(name));
-  if (!lock) throw Error(Code::busy, "the snapshot {} is being made", name);
+  FileLock lock = FileLock::acquire(lock_place(name), kSweepLimit, "the snapshot " + name);
   if (contains(name)) {
-    lock->remove_file();
+    lock.remove_file();
     throw Error(Code::already_exists, "there is a snapshot {} already", name);
   }
   if (is_taken(name)) remove(name);
-  return std::move(*lock);
+  return lock;
 }
 
 SnapshotStore::Draft SnapshotStore::begin(const std::string& name, std::uint64_t memory_bytes) {

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
+#include <thread>
 
 #include "base/error.hpp"
 #include "base/expect_error.hpp"
@@ -88,7 +90,7 @@ TEST_F(SnapshotStoreTest, KeepsListsAndRemoves) {
 TEST_F(SnapshotStoreTest, ANameIsReservedOnce) {
   {
     FileLock lock = store->reserve("name");
-    expect_error(Code::busy, "being made", [&] { store->reserve("name"); });
+    expect_error(Code::busy, "the snapshot name", [&] { store->reserve("name"); });
     keep("name");
     lock.remove_file();
   }
@@ -150,6 +152,17 @@ TEST_F(SnapshotStoreTest, SweepsWhatKilledOnesHaveLeftOnly) {
   store->sweep();
   EXPECT_EQ(files(paths.snapshots()), (Names{held, held + ".lock", "kept"}));
   EXPECT_EQ(files(paths.disks()).size(), 2u);
+}
+
+TEST_F(SnapshotStoreTest, ANameIsWaitedForWhileASweepLooksAtIt) {
+  std::filesystem::create_directories(paths.snapshots());
+  std::optional<FileLock> sweep = FileLock::try_acquire(paths.snapshots() / "name.lock");
+  std::thread sweeper([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    sweep.reset();
+  });
+  EXPECT_NO_THROW(store->reserve("name").remove_file());
+  sweeper.join();
 }
 
 TEST_F(SnapshotStoreTest, TellsADamagedOne) {
