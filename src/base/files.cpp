@@ -64,6 +64,10 @@ void make_folders_searchable(const fs::path& path) {
 void remove_tree(const fs::path& path) {
   std::error_code failure;
   fs::remove_all(path, failure);
+  // Somebody else moves or removes it, or a part of it, at the same time.
+  constexpr int kAttempts = 10;
+  for (int i = 1; i < kAttempts && failure == std::errc::no_such_file_or_directory; ++i)
+    fs::remove_all(path, failure);
   if (failure == std::errc::permission_denied) {
     make_folders_searchable(path);
     fs::remove_all(path, failure);

@@ -153,7 +153,8 @@ class Engine {
   std::vector<record::Pod> list();
   Usage usage(std::string_view name);
   /// Its files, to be copied. One that does not run gets a machine for that and stays what it is; meanwhile
-  /// it can be neither started nor, but for by force, removed. Throws busy when somebody else is at work on it.
+  /// it can be neither started nor, but for by force, removed. Throws busy when somebody else is at work on
+  /// it.
   ContainerFiles files(std::string_view name);
   launcher::LogReader logs(std::string_view name, const launcher::LogQuery& query);
 

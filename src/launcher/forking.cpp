@@ -98,9 +98,14 @@ Task<> Launcher::snapshot(std::string name) {
   } catch (...) {
     failure = std::current_exception();
   }
-  if (!failure) co_return;
+  if (!failure) {
+    // Whoever asked for it may be gone.
+    if (SnapshotStore::is_passing(name)) store.remove_unless_reserved(name);
+    co_return;
+  }
   const bool full = is_full(settings_.paths.snapshots());
   store.abandon(name);
+  store.remove_unless_reserved(name);
   given_up_disk_ = std::move(disk);
   co_await give_up_disk();
   if (full)

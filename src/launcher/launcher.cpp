@@ -360,8 +360,9 @@ Task<> Launcher::stop(Milliseconds grace) {
     co_return exit_.has_value();
   };
   if (!started_ && !exit_) {
-    fail(Error(Code::wrong_state, settings_.files_only ? "the container is being removed"
-                                                       : "the container was stopped before its process started"));
+    fail(Error(Code::wrong_state, settings_.files_only
+                                      ? "the container is being removed"
+                                      : "the container was stopped before its process started"));
   }
   try {
     link::Order order;

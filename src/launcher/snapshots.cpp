@@ -1,11 +1,13 @@
 #include "launcher/snapshots.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <set>
 
 #include "base/error.hpp"
 #include "base/ids.hpp"
@@ -134,6 +136,7 @@ SnapshotStore::Draft SnapshotStore::begin(const std::string& name, std::uint64_t
   remove_tree(draft.folder);
   make_directories(draft.folder, 0700);
   draft.memory = open_file(draft.folder / kMemory, O_RDWR | O_CREAT | O_EXCL);
+  check(::flock(draft.memory.get(), LOCK_EX | LOCK_NB), "lock a snapshot in the making");
   draft.state = open_file(draft.folder / kState, O_RDWR | O_CREAT | O_EXCL);
   check(::ftruncate(draft.memory.get(), static_cast<off_t>(memory_bytes)), "make a snapshot's memory");
   return draft;
@@ -246,18 +249,35 @@ void SnapshotStore::remove(const std::string& name) {
   remove_tree(place(name));
 }
 
+bool SnapshotStore::is_being_made(const std::string& name) const {
+  const UniqueFd memory(
+      ::open((draft_place(name) / kMemory).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  return memory && ::flock(memory.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+void SnapshotStore::remove_unless_reserved(const std::string& name) {
+  std::optional<FileLock> lock = FileLock::try_acquire(lock_place(name));
+  // Its launcher asks again when it is done.
+  if (!lock || is_being_made(name)) return;
+  if (is_passing(name)) remove(name);
+  if (!contains(name)) abandon(name);
+  lock->remove_file();
+}
+
 void SnapshotStore::sweep() {
+  std::set<std::string> names;
   std::error_code missing;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder(), missing)) {
     const std::string file = entry.path().filename();
-    if (!file.ends_with(kLock)) continue;
-    const std::string name = without(file, kLock);
-    std::optional<FileLock> lock = FileLock::try_acquire(entry.path());
-    if (!lock) continue;
-    if (is_passing(name)) remove(name);
-    if (!contains(name)) abandon(name);
-    lock->remove_file();
+    if (file.ends_with(kLock)) {
+      names.insert(without(file, kLock));
+    } else if (file.ends_with(kDraft)) {
+      names.insert(without(file, kDraft));
+    } else if (is_passing(file)) {
+      names.insert(file);
+    }
   }
+  for (const std::string& name : names) remove_unless_reserved(name);
 }
 
 }  // namespace berth::launcher

@@ -105,10 +105,13 @@ class SnapshotStore {
   std::uint64_t bytes(std::string_view name) const;
   /// With what it holds of disks; copies go on. A missing one is fine.
   void remove(const std::string& name);
+  /// What is left of one by that name, half or passing, unless somebody makes it or, passing, uses it.
+  void remove_unless_reserved(const std::string& name);
   /// Removes what killed commands and launchers have left.
   void sweep();
 
  private:
+  bool is_being_made(const std::string& name) const;
   std::vector<std::string> names() const;
   std::filesystem::path folder() const { return paths_.snapshots(); }
   std::filesystem::path place(std::string_view name) const { return folder() / name; }

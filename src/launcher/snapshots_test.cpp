@@ -154,6 +154,44 @@ TEST_F(SnapshotStoreTest, SweepsWhatKilledOnesHaveLeftOnly) {
   EXPECT_EQ(files(paths.disks()).size(), 2u);
 }
 
+/// Its command was killed, and its launcher does not know.
+TEST_F(SnapshotStoreTest, ASweepLeavesWhatALauncherStillMakes) {
+  const std::string passing = SnapshotStore::passing_name();
+  for (const std::string& name : {std::string("kept"), passing}) {
+    { const FileLock killed = store->reserve(name); }
+    SnapshotStore::Draft draft = store->begin(name, kBytes);
+    give_layer(name);
+    store->sweep();
+    EXPECT_EQ(files(paths.snapshots()), (Names{name + ".draft", name + ".lock"}));
+    Snapshot snapshot;
+    snapshot.name = name;
+    snapshot.memory_bytes = kBytes;
+    store->keep(std::move(draft), snapshot);
+    EXPECT_TRUE(store->contains(name));
+    store->remove_unless_reserved(name);
+    EXPECT_EQ(store->contains(name), name != passing);
+    EXPECT_EQ(files(paths.snapshots()).size(), name == passing ? 0u : 1u);
+    store->remove(name);
+    EXPECT_TRUE(files(paths.disks()).empty());
+  }
+}
+
+TEST_F(SnapshotStoreTest, ASweepNeedsNoLockToFindWhatIsLeft) {
+  keep(SnapshotStore::passing_name());
+  keep("kept");
+  store->begin("half", kBytes);
+  store->sweep();
+  EXPECT_EQ(files(paths.snapshots()), Names{"kept"});
+}
+
+TEST_F(SnapshotStoreTest, WhatIsInUseIsNotTakenAway) {
+  const std::string name = SnapshotStore::passing_name();
+  const FileLock lock = store->reserve(name);
+  keep(name);
+  store->remove_unless_reserved(name);
+  EXPECT_TRUE(store->contains(name));
+}
+
 TEST_F(SnapshotStoreTest, ANameIsWaitedForWhileASweepLooksAtIt) {
   std::filesystem::create_directories(paths.snapshots());
   std::optional<FileLock> sweep = FileLock::try_acquire(paths.snapshots() / "name.lock");
