@@ -1,9 +1,5 @@
 #include "tether/os/ipv6_settings.hpp"
 
-#include <net/if.h>
-
-#include <array>
-
 #include "base/error.hpp"
 #include "base/io.hpp"
 #include "base/log.hpp"
@@ -25,15 +21,8 @@ void ignore_router_advertisements(const std::string& interface) {
   set(interface, "accept_ra", "0");
 }
 
-void withhold_link_local_address(const std::string& interface) {
-  set(interface, "addr_gen_mode", "1");
-}
-
-Task<> give_link_local_address(unsigned interface) {
-  constexpr Milliseconds kCarrierDelay{1'000};
-  co_await sleep_for(kCarrierDelay);
-  std::array<char, IF_NAMESIZE> name{};
-  if (::if_indextoname(interface, name.data()) != nullptr) set(name.data(), "addr_gen_mode", "0");
+void use_ipv6(const std::string& interface, bool used) {
+  set(interface, "disable_ipv6", used ? "0" : "1");
 }
 
 }  // namespace berth::tether::os

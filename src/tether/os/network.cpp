@@ -38,6 +38,12 @@ Lease lease_from(const dhcp::Reply& reply) {
   return lease;
 }
 
+/// As with Docker, only a card that has an address of it has IPv6.
+bool has_ipv6(const InterfaceSettings& settings) {
+  return std::any_of(settings.addresses.begin(), settings.addresses.end(),
+                     [](const auto& address) { return address.bytes.size() == sizeof(in6_addr); });
+}
+
 }  // namespace
 
 Network::Network(const asio::any_io_executor& executor, Devices& devices, Modules& modules,
@@ -59,7 +65,21 @@ void Network::release() {
   }
 }
 
+/// It needs nothing but another address of its own, which it can get while it is up, see name_card().
+bool Network::stays_up_in_copy(const std::string& device, const Card& card) const {
+  return cards_.size() == 1 && is_mac_address(device) && !card.client && !card.has_ipv6 &&
+         interface_exists(card.interface);
+}
+
 void Network::leave_as_copy() {
+  endpoints_.clear();
+  if (!cards_.empty() && stays_up_in_copy(cards_.begin()->first, cards_.begin()->second)) {
+    auto only = cards_.extract(cards_.begin());
+    only.key() = link::kUnnamedCard;
+    only.mapped().announced.clear();
+    cards_.insert(std::move(only));
+    return;
+  }
   const dhcp::Mac unnamed = parse_mac(link::kUnnamedCard);
   for (auto& [device, card] : cards_) {
     if (card.client) card.client->abandon();
@@ -73,7 +93,6 @@ void Network::leave_as_copy() {
     left_[card.interface] = card.plan.endpoints;
   }
   cards_.clear();
-  endpoints_.clear();
 }
 
 void Network::set_loopback_up() {
@@ -234,7 +253,7 @@ void Network::bring_up(Card& card, const std::string& name) {
   set_mtu(card, name);
   if (card.up) return;
   ignore_router_advertisements(name);
-  if (card.plan.device == link::kUnnamedCard) withhold_link_local_address(name);
+  use_ipv6(name, card.has_ipv6);
   rtnetlink_.set_up(interface);
   card.up = true;
 }
@@ -258,6 +277,9 @@ InterfaceSettings Network::wanted_settings(const Card& card) const {
 void Network::reconcile(Card& card) {
   const InterfaceSettings wanted = wanted_settings(card);
   if (wanted == card.applied) return;
+  const bool needs_ipv6 = has_ipv6(wanted);
+  if (needs_ipv6 != card.has_ipv6) use_ipv6(interface_name(card.interface), needs_ipv6);
+  card.has_ipv6 = needs_ipv6;
   InterfaceSettings& applied = card.applied;
   for (const Route& route : InterfaceSettings(applied).routes) {
     if (wanted.routes.contains(route)) continue;

@@ -69,12 +69,14 @@ class Network {
     InterfaceSettings applied;    ///< what the interface has
     std::set<InterfaceAddress> announced;
     bool up = false;
+    bool has_ipv6 = false;
     std::shared_ptr<dhcp::Client> client;
     std::optional<Lease> lease;
     std::optional<Error> failure;  ///< why the lease could not be applied
     bool was_leased = false;       ///< a lease has come; who loses one waits for the next in the background
   };
 
+  bool stays_up_in_copy(const std::string& device, const Card& card) const;
   void start_client(Card& card, const std::string& host_name);
   void take_lease(const std::string& device);
   void stop_client(Card& card);

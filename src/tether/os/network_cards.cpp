@@ -6,7 +6,6 @@
 #include "base/error.hpp"
 #include "link/messages.hpp"
 #include "tether/os/interfaces.hpp"
-#include "tether/os/ipv6_settings.hpp"
 #include "tether/os/network.hpp"
 
 /// Which interface is which card, and how the interfaces are called.
@@ -50,7 +49,6 @@ void Network::name_card(const std::vector<CardPlan>& plans) {
   const dhcp::Mac mac = parse_mac(plan->device);
   const unsigned interface = unnamed->second.interface;
   rtnetlink_.set_hardware_address(interface, bytes_of(mac));
-  spawn_detached(executor_, "IPv6 of a clone's card", give_link_local_address(interface));
   auto card = cards_.extract(unnamed);
   card.key() = plan->device;
   cards_.insert(std::move(card));
