@@ -59,9 +59,9 @@ class IdleGuest {
     co_await control_->send(link::DocumentKind::config, std::move(keys), kConfigureLimit);
   }
 
-  Task<> assemble() {
+  Task<> order(std::string_view verb) {
     link::Order order;
-    order.verb = link::verb::assemble;
+    order.verb = verb;
     extraconfig::Difference keys;
     keys.changed = extraconfig::encode(order);
     co_await control_->send(link::DocumentKind::order, std::move(keys), kConfigureLimit);
@@ -122,7 +122,8 @@ Task<> boot_and_freeze(hypervisor::Machine& machine, int state, bool has_image, 
   IdleGuest guest(co_await asio::this_coro::executor, machine.take_port(hypervisor::Port::control));
   co_await guest.wait_hello(boot_limit);
   co_await guest.configure();
-  if (has_image) co_await guest.assemble();
+  if (has_image) co_await guest.order(link::verb::assemble);
+  co_await guest.order(link::verb::settle);
   co_await machine.freeze(state);
 }
 

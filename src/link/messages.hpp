@@ -58,6 +58,8 @@ inline constexpr std::string_view adjust = "adjust";  ///< use the CPUs and memo
 inline constexpr std::string_view reset_attach = "reset-attach";
 /// mounts image and scratch and makes them the containers' root, for a template of that image
 inline constexpr std::string_view assemble = "assemble";
+/// answers when the kernel has nothing left to do of its boot, for a template
+inline constexpr std::string_view settle = "settle";
 /// what the guest does so that a copy of its machine can be made; until thaw
 inline constexpr std::string_view prepare_copy = "prepare-copy";
 /// the first order that a copy gets: it is another pod from now on

@@ -27,6 +27,9 @@ Task<> Tether::shut_down() {
   else
     mount_jobs_.stop(fmt::format("the machine is being switched off while the mount {} is awaited", awaited));
   co_await end_sessions();
+  for (const auto& [id, entry] : sessions_) {
+    if (entry.session) entry.session->release_mounts();
+  }
   co_await extensions_.stop(kKillLimit);
   co_await mount_jobs_.wait_idle();
   co_await root_.leave_servers(

@@ -17,6 +17,7 @@
 #include "tether/configuration.hpp"
 #include "tether/os/boot.hpp"
 #include "tether/os/generators.hpp"
+#include "tether/os/settling.hpp"
 #include "tether/os/wall_clock.hpp"
 #include "tether/session/device_filter.hpp"
 #include "tether/session/launch_failure.hpp"
@@ -27,6 +28,11 @@ namespace {
 /// How long a disk or a network interface may take to appear.
 /// For a process to enter the root of a container.
 constexpr Milliseconds kWaitingLimit{10'000};
+/// Of the memory, for files of the image that a template has read already.
+constexpr std::uint64_t kShareForImage = 8;
+/// Of a container whose id is not known yet, which keeps it: the kernel renames none. No id begins so.
+constexpr std::string_view kFirstCgroup = ".first";
+constexpr Milliseconds kSettleLimit{5'000};
 constexpr Milliseconds kDeviceLimit{10'000};
 /// Docker's clients give a start some minutes, the launcher one.
 constexpr Milliseconds kLeaseLimit{30'000};
@@ -207,11 +213,12 @@ Task<> Tether::apply_mounts(Mounts wanted) {
 Task<> Tether::assemble() {
   const std::string nobody(64, '0');
   co_await root_.assemble(kDeviceLimit);
+  co_await root_.read_image_ahead(memory_for_containers() / kShareForImage);
   root_.make_mount_points();
   root_.apply_names({});
   identity_files_.apply(nobody);
   if (!waiting_) {
-    waiting_ = std::make_unique<WaitingProcess>(root_.path());
+    waiting_ = std::make_unique<WaitingProcess>(root_.path(), Cgroup(cgroup_folder() / kFirstCgroup));
     co_await waiting_->ready(executor_, kWaitingLimit);
   }
   root_.write_back_disks();
@@ -303,7 +310,8 @@ SessionSpec Tether::make_session_spec(const std::string& id, const config::Sessi
   const std::string hostname = full_hostname(config_);
   ProcessPlan plan = make_process_plan(config, hostname);
   if (config.container.empty()) {
-    const auto folder = cgroup_folder() / id;
+    if (waiting_ && !waiting_->can_become(plan)) waiting_.reset();
+    const auto folder = waiting_ ? waiting_->cgroup() : cgroup_folder() / id;
     CgroupLimits limits = limits_of(config.resources);
     limits.disks = disk_limits_of(config.resources);
     return {id,
@@ -380,6 +388,8 @@ Task<extraconfig::Pairs> Tether::obey(link::Order order) {
     co_await adjust(order.cpus);
   } else if (order.verb == link::verb::assemble) {
     co_await assemble();
+  } else if (order.verb == link::verb::settle) {
+    co_await os::wait_kernel_settled(kSettleLimit);
   } else if (order.verb == link::verb::prepare_copy) {
     co_await prepare_copy(std::move(order.token));
   } else if (order.verb == link::verb::become) {

@@ -19,6 +19,7 @@
 #include "base/text.hpp"
 #include "tether/os/boot.hpp"
 #include "tether/os/mount.hpp"
+#include "tether/os/read_ahead.hpp"
 #include "tether/os/worker.hpp"
 
 namespace berth::tether::os {
@@ -107,6 +108,16 @@ Task<> ContainerRoot::assemble(Milliseconds limit) {
   root_ = open_file(root, O_PATH | O_DIRECTORY);
   root_disks_ = {*scratch_disk_, *image_disk_};
   path_ = root;
+}
+
+Task<> ContainerRoot::read_image_ahead(std::uint64_t limit) {
+  constexpr Milliseconds kLimit{20'000};
+  const std::function<void()> work = [folder = state_path("image"), limit] { read_ahead(folder, limit); };
+  try {
+    co_await run_in_worker("reading the image", kLimit, work);
+  } catch (const Error& error) {
+    log::info("{}", error.what());  // a larger one than can be read in that time: the rest is read when used
+  }
 }
 
 void ContainerRoot::make_mount_points() {

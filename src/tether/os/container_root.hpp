@@ -36,6 +36,8 @@ class ContainerRoot {
 
   /// Mounts image and scratch, once. Throws not-found when a disk has not come within `limit`.
   Task<> assemble(Milliseconds limit);
+  /// Brings the image's files into the page cache until about `limit` bytes are in it.
+  Task<> read_image_ahead(std::uint64_t limit);
   /// For what every container mounts in its root itself.
   void make_mount_points();
 

@@ -302,15 +302,15 @@ void run_waiting_child(const std::string& root, int channel) {
   run_child(channel, [&] {
     keep_only(channel, begin_session(0).release());
     run_child(kChannel, [&] {
+      enter_cgroup_namespace();
       enter_container_root(root, ContainerSettings());
+      mount_cgroups();
       ChildDescriptors descriptors;
       descriptors.channel = kChannel;
       send_message(kChannel, {&child_message::ready, 1});
       const ProcessPlan plan = receive_plan(kChannel, descriptors);
       reset_process_state(plan.oom_score_adj);
-      enter_cgroup_namespace();
       set_hostname(plan.hostname);
-      mount_cgroups();
       become_program(plan, descriptors, kOwnProgram, true);
     });
   });

@@ -65,23 +65,19 @@ void kill_and_reap(const UniqueFd& pidfd) {
   ::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED);
 }
 
-void move_to_cgroup(pid_t pid, int cgroup) {
-  const UniqueFd processes(
-      check(::openat(cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC), "open a container's cgroup"));
-  write_all(processes.get(), std::to_string(pid));
-}
-
 }  // namespace
 
-WaitingProcess::WaitingProcess(const std::string& root) {
+WaitingProcess::WaitingProcess(const std::string& root, Cgroup cgroup) : cgroup_(std::move(cgroup)) {
   auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
-  pid_ = clone_process(kContainerNamespaces, -1, pidfd_);
+  pid_ = clone_process(kContainerNamespaces, cgroup_.fd(), pidfd_);
   if (pid_ == 0) run_waiting_child(root, theirs.get());
   channel_ = std::move(ours);
 }
 
 WaitingProcess::~WaitingProcess() {
+  if (!pidfd_) return;
   kill_and_reap(pidfd_);
+  cgroup_.remove();
 }
 
 Task<> WaitingProcess::ready(asio::any_io_executor executor, Milliseconds limit) {
@@ -89,9 +85,10 @@ Task<> WaitingProcess::ready(asio::any_io_executor executor, Milliseconds limit)
   co_await with_deadline(limit, "preparing a process", channel.wait_readable());
   std::array<char, kChildMessageLimit> packet;
   const ssize_t size = check(::recv(channel_.get(), packet.data(), packet.size(), 0), "hear of the process");
-  if (size == 1 && packet[0] == child_message::ready) co_return;
-  throw Error(Code::internal, "a process cannot be prepared: {}",
-              std::string_view(packet.data(), static_cast<std::size_t>(size)));
+  if (size != 1 || packet[0] != child_message::ready)
+    throw Error(Code::internal, "a process cannot be prepared: {}",
+                std::string_view(packet.data(), static_cast<std::size_t>(size)));
+  mounts_ = open_file(fmt::format("/proc/{}/ns/mnt", pid_), O_RDONLY);
 }
 
 bool WaitingProcess::can_become(const ProcessPlan& plan) const {
@@ -124,12 +121,13 @@ Launch::Launch(const asio::any_io_executor& executor, bool wait_for_go, WaitingP
     : pid_(waiting.pid_),
       pidfd_(std::move(waiting.pidfd_)),
       channel_(executor, std::move(waiting.channel_)),
-      wait_for_go_(wait_for_go) {}
+      wait_for_go_(wait_for_go) {
+  mounts = std::move(waiting.mounts_);
+}
 
-Launch::Launch(const asio::any_io_executor& executor, const ProcessPlan& plan, int cgroup,
+Launch::Launch(const asio::any_io_executor& executor, const ProcessPlan& plan,
                std::unique_ptr<WaitingProcess> waiting)
     : Launch(executor, plan.wait_for_go, *waiting) {
-  move_to_cgroup(pid_, cgroup);
   const StreamEnds ends = make_streams(plan);
   send_plan(channel_.fd(), plan, {-1, ends.input.get(), ends.output.get(), ends.error.get()});
 }

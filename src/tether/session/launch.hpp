@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "base/async.hpp"
 #include "base/unique_fd.hpp"
+#include "tether/session/cgroup.hpp"
 #include "tether/session/launch_failure.hpp"
 #include "tether/session/process_plan.hpp"
 
@@ -22,14 +24,16 @@ struct LaunchPlace {
   int container = -1;  ///< or: a pidfd of the container's first process, for one more
 };
 
-/// A process in the namespaces and the root of a container, which waits for what it is to become there.
-/// Killed and reaped unless a Launch takes it.
+/// A process in the cgroup, the namespaces and the root of a container, which waits for what it is to become
+/// there. Killed and reaped, and its cgroup removed, unless a Launch takes it.
 class WaitingProcess {
  public:
-  explicit WaitingProcess(const std::string& root);
+  WaitingProcess(const std::string& root, Cgroup cgroup);
   WaitingProcess(const WaitingProcess&) = delete;
   WaitingProcess& operator=(const WaitingProcess&) = delete;
   ~WaitingProcess();
+
+  const std::filesystem::path& cgroup() const { return cgroup_.path(); }
 
   /// Waits until it has nothing more to do than to wait. Throws what kept it from that, Code::timeout past
   /// `limit`.
@@ -39,9 +43,11 @@ class WaitingProcess {
 
  private:
   friend class Launch;
+  Cgroup cgroup_;
   pid_t pid_ = -1;
   UniqueFd pidfd_;
   UniqueFd channel_;
+  UniqueFd mounts_;
 };
 
 /// A process on its way to its program. It is reaped by whoever owns it after started().
@@ -50,7 +56,7 @@ class Launch {
   /// The process exists when this returns. With `root` it is PID 1 of new namespaces.
   Launch(const asio::any_io_executor& executor, const ProcessPlan& plan, const LaunchPlace& place);
   /// The process is one that waited, which can become that.
-  Launch(const asio::any_io_executor& executor, const ProcessPlan& plan, int cgroup,
+  Launch(const asio::any_io_executor& executor, const ProcessPlan& plan,
          std::unique_ptr<WaitingProcess> waiting);
   Launch(const Launch&) = delete;
   Launch& operator=(const Launch&) = delete;
@@ -74,6 +80,8 @@ class Launch {
   UniqueFd standard_output;  ///< read end; none with a terminal
   UniqueFd standard_error;
   UniqueFd terminal;  ///< master; there once prepared
+  /// Of a process that waited: with it the kernel need not take its mounts apart before it tells of its end.
+  UniqueFd mounts;
 
  private:
   enum class Progress { preparing, ready, running, failed };

@@ -66,13 +66,26 @@ Task<> Session::run() {
     fail(describe_launch_failure(failure));
     co_return;
   }
-  co_await reap();
+  co_await wait_process();
   co_await drain();
   status_.ended = true;
   changed();
   // Whoever waits for the end is told first.
   co_await asio::post(surroundings_.executor, asio::use_awaitable);
+  reap();
+  release_mounts();
   spec_.cgroup.remove();
+}
+
+void Session::reap() {
+  if (!ended_process_) return;
+  siginfo_t info{};
+  ::waitid(P_PIDFD, static_cast<id_t>(ended_process_.get()), &info, WEXITED);
+  ended_process_.reset();
+}
+
+void Session::release_mounts() {
+  mounts_.reset();
 }
 
 Task<> Session::launch() {
@@ -95,9 +108,7 @@ Task<> Session::launch() {
 }
 
 Launch Session::begin_launch() {
-  if (spec_.waiting && !spec_.waiting->can_become(spec_.plan)) spec_.waiting.reset();
-  if (spec_.waiting)
-    return Launch(surroundings_.executor, spec_.plan, spec_.cgroup.fd(), std::move(spec_.waiting));
+  if (spec_.waiting) return Launch(surroundings_.executor, spec_.plan, std::move(spec_.waiting));
   return Launch(surroundings_.executor, spec_.plan, {spec_.cgroup.fd(), spec_.root, spec_.container.get()});
 }
 
@@ -119,6 +130,7 @@ void Session::adopt(Launch& launch) {
     return fd ? std::make_shared<Stream>(executor, std::move(fd)) : nullptr;
   };
   pidfd_ = launch.take_pidfd();
+  mounts_ = std::move(launch.mounts);
   if (launch.terminal) {
     set_window_size(launch.terminal.get(),
                     spec_.plan.window);  // it may have changed while nobody was attached
@@ -142,16 +154,19 @@ void Session::adopt(Launch& launch) {
   changed();
 }
 
-Task<> Session::reap() {
+/// Until it has ended. What the kernel still keeps of it can wait until the end has been told, but not of an
+/// exec: its container does not end before.
+Task<> Session::wait_process() {
   Stream ended(surroundings_.executor, duplicate(pidfd_.get()));
   siginfo_t info{};
   while (true) {
-    check(::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG),
-          "collect the process");
+    check(::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG | WNOWAIT),
+          "wait for the process");
     if (info.si_pid != 0) break;
     co_await ended.wait_readable();
   }
-  pidfd_.reset();
+  ended_process_ = std::move(pidfd_);
+  if (spec_.container) reap();
   status_.exit = to_exit_status(info);
   status_.stop_time = surroundings_.clock.now();
   const bool killed_here = spec_.memory_cgroup.oom_kills() > oom_kills_before_;

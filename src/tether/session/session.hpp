@@ -27,7 +27,7 @@ struct SessionSpec {
   Cgroup cgroup;         ///< its own
   Cgroup memory_cgroup;  ///< where its OOM kills are counted
   CgroupLimits limits;
-  std::unique_ptr<WaitingProcess> waiting{};  ///< of a main session: what may become its first process
+  std::unique_ptr<WaitingProcess> waiting{};  ///< what becomes its first process, in the cgroup
 };
 
 /// How far a session has come; what the host is told of it.
@@ -90,6 +90,8 @@ class Session : public std::enable_shared_from_this<Session> {
   bool output_is_read() const;
   const SessionStatus& status() const { return status_; }
   Cgroup& cgroup() { return spec_.cgroup; }
+  /// See Launch::mounts. Done by itself once the end has been told.
+  void release_mounts();
   /// Of the first process; none when it has ended.
   int pidfd() const { return pidfd_.get(); }
 
@@ -98,7 +100,8 @@ class Session : public std::enable_shared_from_this<Session> {
   Task<> wait_for_attach();
   Launch begin_launch();
   void adopt(Launch& launch);
-  Task<> reap();
+  Task<> wait_process();
+  void reap();
   Task<> drain();
   void fail(std::string reason);
   void changed();
@@ -117,6 +120,8 @@ class Session : public std::enable_shared_from_this<Session> {
   Event changed_;
 
   UniqueFd pidfd_;
+  UniqueFd ended_process_;
+  UniqueFd mounts_;
   std::uint64_t oom_kills_before_ = 0;
   bool waiting_for_attach_ = false;
   bool attached_ = false;
