@@ -1,5 +1,7 @@
 #include "base/async.hpp"
 
+#include <variant>
+
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -29,10 +31,17 @@ using boost::system::error_code;
   throw Error(Code::unavailable, "{}: {}", doing, failure.message());
 }
 
+[[noreturn]] void throw_cancelled_wait() {
+  throw Error(Code::unavailable, "wait: cancelled");
+}
+
 }  // namespace
 
 Event::~Event() {
-  for (Waiter& waiter : waiters_) waiter.timer.cancel();
+  for (Waiter& waiter : waiters_) {
+    waiter.orphaned = true;
+    waiter.timer.cancel();
+  }
   waiters_.clear();
 }
 
@@ -55,13 +64,20 @@ Task<bool> Event::wait_for(Milliseconds limit) {
 Task<bool> Event::wait_until(std::chrono::steady_clock::time_point deadline) {
   // So that a loop whose event is notified all the time ends too.
   if (deadline <= std::chrono::steady_clock::now()) co_return false;
+  const Waited waited = co_await try_wait_until(deadline);
+  if (waited == Waited::cancelled) throw_cancelled_wait();
+  co_return waited == Waited::notified;
+}
+
+Task<Waited> Event::try_wait_until(std::chrono::steady_clock::time_point deadline) {
   // Nothing may run between the caller's look at its condition and the entry into the list.
   Waiter waiter(executor_, deadline);
   waiters_.push_back(waiter);
   error_code failure;
   co_await waiter.timer.async_wait(asio::redirect_error(asio::use_awaitable, failure));
-  if (failure && !waiter.notified) throw Error(Code::unavailable, "wait: cancelled");
-  co_return waiter.notified;
+  if (waiter.notified) co_return Waited::notified;
+  if (waiter.orphaned) throw_cancelled_wait();
+  co_return failure ? Waited::cancelled : Waited::late;
 }
 
 Stream::Stream(const asio::any_io_executor& executor, UniqueFd fd) : descriptor_(executor) {
@@ -142,26 +158,34 @@ Task<std::exception_ptr> outcome_of(Task<> task) {
   co_return nullptr;
 }
 
+/// The first of both that returns cancels the other.
+Task<std::variant<Waited, std::exception_ptr>> first_of(Task<Waited> wait, Task<std::exception_ptr> work) {
+  using namespace asio::experimental::awaitable_operators;
+  co_return co_await (std::move(wait) || std::move(work));
+}
+
+/// Whether the work came to its end, which throws what it threw.
+bool is_done(const std::variant<Waited, std::exception_ptr>& first) {
+  if (const Waited* waited = std::get_if<Waited>(&first)) {
+    if (*waited == Waited::cancelled) throw_cancelled_wait();
+    return false;
+  }
+  if (const auto& failure = std::get<std::exception_ptr>(first)) std::rethrow_exception(failure);
+  return true;
+}
+
 }  // namespace
 
 Task<> with_deadline(Milliseconds limit, std::string what, Task<> task) {
-  using namespace asio::experimental::awaitable_operators;
-  asio::steady_timer timer(co_await asio::this_coro::executor, limit);
-  error_code ignored;
-  const auto winner = co_await (outcome_of(std::move(task)) ||
-                                timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored)));
-  if (winner.index() == 1) {
-    throw Error(Code::timeout, "{} took longer than {} ms", what, limit.count());
-  }
-  if (std::get<0>(winner)) std::rethrow_exception(std::get<0>(winner));
+  Event never(co_await asio::this_coro::executor);
+  Task<Waited> wait = never.try_wait_until(std::chrono::steady_clock::now() + limit);
+  const auto first = co_await first_of(std::move(wait), outcome_of(std::move(task)));
+  if (!is_done(first)) throw Error(Code::timeout, "{} took longer than {} ms", what, limit.count());
 }
 
 Task<bool> run_until(Event& stop, Task<> task) {
-  using namespace asio::experimental::awaitable_operators;
-  const auto winner = co_await (stop.wait() || outcome_of(std::move(task)));
-  if (winner.index() == 0) co_return false;
-  if (std::get<1>(winner)) std::rethrow_exception(std::get<1>(winner));
-  co_return true;
+  Task<Waited> wait = stop.try_wait_until(std::chrono::steady_clock::time_point::max());
+  co_return is_done(co_await first_of(std::move(wait), outcome_of(std::move(task))));
 }
 
 Task<> run_both(Task<> first, Task<> second) {

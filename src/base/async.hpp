@@ -23,6 +23,9 @@ template <typename T = void>
 using Task = asio::awaitable<T>;
 using Milliseconds = std::chrono::milliseconds;
 
+/// How a wait for an event ended.
+enum class Waited { notified, late, cancelled };
+
 /// Wakes the coroutines that wait for it; all on one loop. A notification without a waiter is not kept:
 /// wait in a loop on a condition. A wait counts from its call on. Waits that the end of the event or a
 /// cancellation ends throw.
@@ -39,6 +42,8 @@ class Event {
   Task<bool> wait_until(std::chrono::steady_clock::time_point deadline);
   /// False when `limit` passed first.
   Task<bool> wait_for(Milliseconds limit);
+  /// As wait_until, but a cancellation is no exception, and the wait begins even when `deadline` has passed.
+  Task<Waited> try_wait_until(std::chrono::steady_clock::time_point deadline);
   const asio::any_io_executor& executor() const { return executor_; }
 
  private:
@@ -50,6 +55,7 @@ class Event {
 
     asio::steady_timer timer;
     bool notified = false;
+    bool orphaned = false;  ///< the event has ended
   };
 
   asio::any_io_executor executor_;

@@ -3,11 +3,28 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 
 #include "base/error.hpp"
 #include "base/io.hpp"
+
+namespace {
+
+int thrown = 0;
+
+}  // namespace
+
+// The linker has each throw come here (src/base/CMakeLists.txt), and knows these names.
+// NOLINTBEGIN(readability-identifier-naming)
+extern "C" [[noreturn]] void __real___cxa_throw(void* object, void* type, void (*destroy)(void*));
+extern "C" [[noreturn]] void __wrap___cxa_throw(void* object, void* type, void (*destroy)(void*)) {
+  ++thrown;
+  __real___cxa_throw(object, type, destroy);
+}
+// NOLINTEND(readability-identifier-naming)
 
 namespace berth {
 namespace {
@@ -59,6 +76,56 @@ TEST_F(AsyncTest, ADeadlineEndsATask) {
 
 TEST_F(AsyncTest, ATaskInTimeIsJustThat) {
   EXPECT_NO_THROW(run(with_deadline(kLong, "sleeping", sleep_for(Milliseconds(1)))));
+}
+
+TEST_F(AsyncTest, WorkThatEndsByItselfThrowsNothing) {
+  Event stop(loop.get_executor());
+  const int before = thrown;
+  run(with_deadline(kLong, "sleeping", sleep_for(Milliseconds(1))));
+  run([](Event& waited) -> Task<> {
+    const bool ended = co_await run_until(waited, sleep_for(Milliseconds(1)));
+    EXPECT_TRUE(ended);
+  }(stop));
+  EXPECT_EQ(thrown, before);
+}
+
+TEST_F(AsyncTest, ANotificationEndsWorkAndTheEndOfItsEventDoesNot) {
+  for (const bool notified : {true, false}) {
+    auto stop = std::make_unique<Event>(loop.get_executor());
+    asio::post(loop, [&] {
+      asio::post(loop, [&] {
+        if (notified) stop->notify_all();
+        stop.reset();
+      });
+    });
+    run([](Event& waited, bool is_stopped) -> Task<> {
+      const bool ended = co_await run_until(waited, sleep_for(is_stopped ? kLong : Milliseconds(20)));
+      EXPECT_EQ(ended, !is_stopped);
+    }(*stop, notified));
+  }
+}
+
+TEST_F(AsyncTest, WorkThatIsCancelledFromOutsideSaysSo) {
+  Event stop(loop.get_executor());
+  const auto until = [](Event& waited) -> Task<> { co_await run_until(waited, sleep_for(kLong)); };
+  for (const bool has_deadline : {true, false}) {
+    asio::cancellation_signal signal;
+    std::exception_ptr failure;
+    asio::co_spawn(loop, has_deadline ? with_deadline(kLong, "sleeping", sleep_for(kLong)) : until(stop),
+                   asio::bind_cancellation_slot(
+                       signal.slot(), [&](std::exception_ptr thrown_here) { failure = thrown_here; }));
+    run([](asio::cancellation_signal& sent) -> Task<> {
+      co_await sleep_for(Milliseconds(5));
+      sent.emit(asio::cancellation_type::all);
+      co_await sleep_for(Milliseconds(5));
+    }(signal));
+    ASSERT_TRUE(failure);
+    try {
+      std::rethrow_exception(failure);
+    } catch (const std::exception& error) {
+      EXPECT_TRUE(is_cancelled(error)) << error.what();
+    }
+  }
 }
 
 TEST_F(AsyncTest, TwoTasksEachComeToTheirEnd) {

@@ -74,7 +74,7 @@ int main(int count, char** words) {
   log::set_tag("tether");
   try {
     tether::os::Modules modules = tether::os::boot();
-    tether::os::load_generators();
+    tether::os::use_kernel_generator();
     asio::io_context loop(1);
     spawn_detached(loop.get_executor(), "tether", serve(modules, began));
     loop.run();

@@ -16,7 +16,6 @@
 #include "extraconfig/codec.hpp"
 #include "tether/configuration.hpp"
 #include "tether/os/boot.hpp"
-#include "tether/os/generators.hpp"
 #include "tether/os/settling.hpp"
 #include "tether/os/wall_clock.hpp"
 #include "tether/session/device_filter.hpp"
@@ -254,7 +253,6 @@ void Tether::apply_time_and_entropy() {
   }
   if (!config_.entropy.data.empty() && config_.entropy.data != applied_entropy_) {
     os::add_entropy(config_.entropy.data);
-    os::reseed_generators(config_.entropy.data);
     applied_entropy_ = config_.entropy.data;
   }
 }

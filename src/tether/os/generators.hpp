@@ -1,16 +1,11 @@
 #pragma once
 
-#include <string_view>
-
 namespace berth::tether::os {
 
-/// Loads OpenSSL and makes its generators, which takes a fresh clone longer than all else that it does with
-/// them: a template does it for its clones.
-void load_generators();
-
-/// Reseeds the generators of this process, which a clone of its machine has in the same state: OpenSSL's,
-/// the primary one and those for public and private values. After add_entropy(), as they take bytes of the
-/// kernel as well. libsodium and the C library keep no state, they ask the kernel each time.
-void reseed_generators(std::string_view bytes);
+/// From here on what OpenSSL draws is the kernel's, as what libsodium and the C library draw is: this process
+/// keeps no state of a generator, which a clone or a copy of its machine would have as well. Where the kernel
+/// gives nothing OpenSSL has nothing either, and fails. Throws internal when OpenSSL cannot be loaded.
+/// Loads of it what a fresh clone would need long for: a template does it for its clones.
+void use_kernel_generator();
 
 }  // namespace berth::tether::os

@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -32,10 +33,6 @@ std::uint64_t read_counter(const std::filesystem::path& path) {
   return value;
 }
 
-std::uint32_t current_mtu(const std::string& name) {
-  return static_cast<std::uint32_t>(read_counter("/sys/class/net/" + name + "/mtu"));
-}
-
 dhcp::Mac parse_mac(std::string_view text) {
   dhcp::Mac mac{};
   for (std::size_t i = 0; i < mac.size(); ++i)
@@ -43,10 +40,12 @@ dhcp::Mac parse_mac(std::string_view text) {
   return mac;
 }
 
-dhcp::Mac mac_of(const std::string& name) {
-  const std::string text = read_file("/sys/class/net/" + name + "/address");
-  if (!is_mac_address(trim(text))) throw Error(Code::unsupported, "{} is no Ethernet card", name);
-  return parse_mac(text);
+dhcp::Mac mac_of(const Link& link) {
+  dhcp::Mac mac{};
+  if (link.hardware_address.size() != mac.size())
+    throw Error(Code::unsupported, "{} is no Ethernet card", link.name);
+  std::copy(link.hardware_address.begin(), link.hardware_address.end(), mac.begin());
+  return mac;
 }
 
 std::string_view bytes_of(const dhcp::Mac& mac) {

@@ -101,18 +101,18 @@ void Network::set_loopback_up() {
 
 Task<> Network::apply(Endpoints endpoints, std::string host_name, Limits limits) {
   std::vector<CardPlan> plans = plan_cards(endpoints);
-  std::map<std::string, std::string> names;  // of interfaces, by device
-  co_await find_cards(plans, limits.card, names);
-  rename_cards(plans, names);
+  Links links;
+  co_await find_cards(plans, limits.card, links);
+  rename_cards(plans, links);
   // Before anything can come in by an address.
-  apply_firewall(plans, endpoints, names);
+  apply_firewall(plans, endpoints, links);
   endpoints_ = std::move(endpoints);
   remove_cards(plans);
   for (CardPlan& plan : plans) {
     Card& card = cards_[plan.device];
     card.plan = std::move(plan);
     for_networks(card.plan, [&] {
-      bring_up(card, names.at(card.plan.device));
+      bring_up(card, links.at(card.plan.device));
       if (!card.plan.dynamic) stop_client(card);
       reconcile(card);
       announce(card);
@@ -127,7 +127,7 @@ void Network::start_client(Card& card, const std::string& host_name) {
   const std::string device = card.plan.device;
   dhcp::Client::Parts parts{dhcp::open_transport(executor_, card.interface), clock_,
                             [this, device] { take_lease(device); }};
-  dhcp::Exchange::Settings settings{mac_of(interface_name(card.interface)), host_name, random_number};
+  dhcp::Exchange::Settings settings{mac_of(link_of(card.interface)), host_name, random_number};
   card.client = std::make_shared<dhcp::Client>(executor_, std::move(parts), std::move(settings));
   card.client->start();
 }
@@ -151,7 +151,7 @@ void Network::take_lease(const std::string& device) {
   card.failure.reset();
   try {
     for_networks(card.plan, [&] {
-      set_mtu(card, interface_name(card.interface));
+      set_mtu(card, link_of(card.interface));
       reconcile(card);
       announce(card);
     });
@@ -191,7 +191,7 @@ const std::optional<Lease>& Network::lease_of(const std::string& endpoint) const
 }
 
 void Network::apply_firewall(const std::vector<CardPlan>& plans, const Endpoints& endpoints,
-                             const std::map<std::string, std::string>& names) {
+                             const Links& links) {
   std::vector<firewall::CardPolicy> policies;
   std::vector<std::string> complaints;
   for (const CardPlan& plan : plans) {
@@ -202,7 +202,7 @@ void Network::apply_firewall(const std::vector<CardPlan>& plans, const Endpoints
       continue;
     }
     for_networks(plan, [&] {
-      policies.push_back(firewall::make_policy(interface_index(names.at(plan.device)), on_card, complaints));
+      policies.push_back(firewall::make_policy(links.at(plan.device).interface, on_card, complaints));
     });
   }
   if (policies == policies_) return;
@@ -240,28 +240,27 @@ void Network::remove_cards(const std::vector<CardPlan>& plans) {
   }
 }
 
-void Network::bring_up(Card& card, const std::string& name) {
-  const unsigned interface = interface_index(name);
-  if (card.interface != interface) {
+void Network::bring_up(Card& card, const Link& link) {
+  if (card.interface != link.interface) {
     stop_client(card);
     CardPlan plan = std::move(card.plan);
     card = {};
     card.plan = std::move(plan);
-    card.interface = interface;
-    card.first_mtu = current_mtu(name);
+    card.interface = link.interface;
+    card.first_mtu = link.mtu;
   }
-  set_mtu(card, name);
+  set_mtu(card, link);
   if (card.up) return;
-  ignore_router_advertisements(name);
-  use_ipv6(name, card.has_ipv6);
-  rtnetlink_.set_up(interface);
+  ignore_router_advertisements(link.name);
+  use_ipv6(link.name, card.has_ipv6);
+  rtnetlink_.set_up(link.interface);
   card.up = true;
 }
 
-void Network::set_mtu(Card& card, const std::string& name) {
+void Network::set_mtu(Card& card, const Link& link) {
   std::uint32_t mtu = card.plan.mtu;
   if (mtu == 0) mtu = card.lease && card.lease->mtu != 0 ? card.lease->mtu : card.first_mtu;
-  if (mtu != current_mtu(name)) rtnetlink_.set_mtu(card.interface, mtu);
+  if (mtu != link.mtu) rtnetlink_.set_mtu(card.interface, mtu);
 }
 
 InterfaceSettings Network::wanted_settings(const Card& card) const {
@@ -315,7 +314,7 @@ void Network::announce(Card& card) {
   std::erase_if(card.announced, [&](const auto& known) { return !card.applied.addresses.contains(known); });
   for (const InterfaceAddress& address : card.applied.addresses) {
     if (address.bytes.size() != sizeof(in_addr) || !card.announced.insert(address).second) continue;
-    const dhcp::Mac mac = mac_of(interface_name(card.interface));
+    const dhcp::Mac mac = mac_of(link_of(card.interface));
     announce_address(card.interface, bytes_of(mac), address.bytes);
   }
 }

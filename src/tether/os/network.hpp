@@ -82,19 +82,20 @@ class Network {
   void stop_client(Card& card);
   Task<> wait_leases(Milliseconds limit);
   const std::optional<Lease>& lease_of(const std::string& endpoint) const;
-  void set_mtu(Card& card, const std::string& name);
-  void name_cards(const std::vector<CardPlan>& plans);
-  std::optional<unsigned> unnamed_card(const CardPlan& plan) const;
-  void name_card(const std::vector<CardPlan>& plans);
-  std::optional<std::string> known_interface(const std::string& device) const;
-  Task<> find_cards(std::vector<CardPlan>& plans, Milliseconds limit,
-                    std::map<std::string, std::string>& names);
-  void rename_cards(const std::vector<CardPlan>& plans, std::map<std::string, std::string>& names);
+  using Links = std::map<std::string, Link>;  ///< by device
+
+  void set_mtu(Card& card, const Link& link);
+  void name_cards(const std::vector<CardPlan>& plans, std::vector<Link>& there);
+  std::optional<unsigned> unnamed_card(const CardPlan& plan, const std::vector<Link>& there) const;
+  void name_card(const std::vector<CardPlan>& plans, const std::vector<Link>& there);
+  void find_again(Links& links);
+  Link link_of(unsigned interface);
+  Task<> find_cards(const std::vector<CardPlan>& plans, Milliseconds limit, Links& links);
+  void rename_cards(const std::vector<CardPlan>& plans, Links& links);
   void rename(const std::string& from, const std::string& to);
-  void apply_firewall(const std::vector<CardPlan>& plans, const Endpoints& endpoints,
-                      const std::map<std::string, std::string>& names);
+  void apply_firewall(const std::vector<CardPlan>& plans, const Endpoints& endpoints, const Links& links);
   void remove_cards(const std::vector<CardPlan>& plans);
-  void bring_up(Card& card, const std::string& name);
+  void bring_up(Card& card, const Link& link);
   void reconcile(Card& card);
   void announce(Card& card);
   InterfaceSettings wanted_settings(const Card& card) const;

@@ -1,7 +1,5 @@
-#include <net/if.h>
-
 #include <algorithm>
-#include <array>
+#include <string_view>
 
 #include "base/error.hpp"
 #include "link/messages.hpp"
@@ -11,39 +9,56 @@
 /// Which interface is which card, and how the interfaces are called.
 namespace berth::tether::os {
 
+namespace {
+
+const Link* find_link(const std::vector<Link>& there, unsigned interface) {
+  const auto found =
+      std::find_if(there.begin(), there.end(), [&](const Link& link) { return link.interface == interface; });
+  return found != there.end() ? &*found : nullptr;
+}
+
+const Link* find_link(const std::vector<Link>& there, std::string_view mac_address) {
+  const dhcp::Mac mac = parse_mac(mac_address);
+  const auto found = std::find_if(there.begin(), there.end(),
+                                  [&](const Link& link) { return link.hardware_address == bytes_of(mac); });
+  return found != there.end() ? &*found : nullptr;
+}
+
+}  // namespace
+
 /// Those of a copy, and of a clone whose template had no network.
-void Network::name_cards(const std::vector<CardPlan>& plans) {
+void Network::name_cards(const std::vector<CardPlan>& plans, std::vector<Link>& there) {
   for (const CardPlan& plan : plans) {
-    if (!is_mac_address(plan.device) || cards_.contains(plan.device) || Devices::find_interface(plan.device))
+    if (!is_mac_address(plan.device) || cards_.contains(plan.device) || find_link(there, plan.device))
       continue;
-    const std::optional<unsigned> unnamed = unnamed_card(plan);
+    const std::optional<unsigned> unnamed = unnamed_card(plan, there);
     if (!unnamed) return;
     const dhcp::Mac mac = parse_mac(plan.device);
-    rtnetlink_.wait_registered();
     rtnetlink_.set_hardware_address(*unnamed, bytes_of(mac));
     left_.erase(*unnamed);
+    there = rtnetlink_.links();
   }
 }
 
-std::optional<unsigned> Network::unnamed_card(const CardPlan& plan) const {
+std::optional<unsigned> Network::unnamed_card(const CardPlan& plan, const std::vector<Link>& there) const {
   for (const auto& left : left_) {
     const auto& endpoints = left.second;
     const bool same = std::any_of(plan.endpoints.begin(), plan.endpoints.end(), [&](const std::string& key) {
       return std::find(endpoints.begin(), endpoints.end(), key) != endpoints.end();
     });
-    if (same && interface_exists(left.first)) return left.first;
+    if (same && find_link(there, left.first)) return left.first;
   }
-  const std::optional<std::string> any = Devices::find_interface(link::kUnnamedCard);
-  return any ? std::optional(interface_index(*any)) : std::nullopt;
+  const Link* any = find_link(there, link::kUnnamedCard);
+  return any ? std::optional(any->interface) : std::nullopt;
 }
 
 /// See link::kUnnamedCard. The card keeps what the template gave it as far as that is still wanted.
-void Network::name_card(const std::vector<CardPlan>& plans) {
+void Network::name_card(const std::vector<CardPlan>& plans, const std::vector<Link>& there) {
   const auto unnamed = cards_.find(std::string(link::kUnnamedCard));
   if (unnamed == cards_.end()) return;
-  const auto plan = std::find_if(plans.begin(), plans.end(), [this](const CardPlan& candidate) {
+  const auto plan = std::find_if(plans.begin(), plans.end(), [&](const CardPlan& candidate) {
     return is_mac_address(candidate.device) && !cards_.contains(candidate.device) &&
-           !Devices::find_interface(candidate.device);
+           !find_link(there, candidate.device);
   });
   if (plan == plans.end()) return;
   const dhcp::Mac mac = parse_mac(plan->device);
@@ -54,46 +69,59 @@ void Network::name_card(const std::vector<CardPlan>& plans) {
   cards_.insert(std::move(card));
 }
 
-/// The interface of a card that was found before.
-std::optional<std::string> Network::known_interface(const std::string& device) const {
-  const auto card = cards_.find(device);
-  std::array<char, IF_NAMESIZE> name{};
-  if (card == cards_.end() || ::if_indextoname(card->second.interface, name.data()) == nullptr)
-    return std::nullopt;
-  return name.data();
+Link Network::link_of(unsigned interface) {
+  const std::vector<Link> there = rtnetlink_.links();
+  const Link* link = find_link(there, interface);
+  if (link == nullptr) throw Error(Code::not_found, "there is no network interface number {}", interface);
+  return *link;
 }
 
-Task<> Network::find_cards(std::vector<CardPlan>& plans, Milliseconds limit,
-                           std::map<std::string, std::string>& names) {
+Task<> Network::find_cards(const std::vector<CardPlan>& plans, Milliseconds limit, Links& links) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
-  name_card(plans);
-  name_cards(plans);
+  std::vector<Link> there = rtnetlink_.links();
+  name_card(plans, there);
+  name_cards(plans, there);
   bool all_known = true;
   for (const CardPlan& plan : plans) {
-    if (const auto known = known_interface(plan.device)) {
-      names[plan.device] = *known;
+    const auto card = cards_.find(plan.device);
+    const Link* known = card != cards_.end() ? find_link(there, card->second.interface) : nullptr;
+    if (known != nullptr) {
+      links[plan.device] = *known;
       continue;
     }
     all_known = false;
     try {
-      names[plan.device] = co_await devices_.interface(plan.device, left_until(deadline));
+      links[plan.device].name = co_await devices_.interface(plan.device, left_until(deadline));
     } catch (Error& error) {
       error.add_context(fmt::format("network {}", plan.networks));
       throw;
     }
   }
-  if (!all_known) rtnetlink_.wait_registered();
+  if (!all_known) find_again(links);
+}
+
+/// By their names, which /sys may have shown before the rest of the kernel knew them.
+void Network::find_again(Links& links) {
+  rtnetlink_.wait_registered();
+  const std::vector<Link> there = rtnetlink_.links();
+  for (auto& [device, link] : links) {
+    const auto found = std::find_if(there.begin(), there.end(), [&name = link.name](const Link& candidate) {
+      return candidate.name == name;
+    });
+    if (found == there.end()) throw Error(Code::not_found, "there is no network interface {}", link.name);
+    link = *found;
+  }
 }
 
 /// In two steps, so that cards may swap their names.
-void Network::rename_cards(const std::vector<CardPlan>& plans, std::map<std::string, std::string>& names) {
+void Network::rename_cards(const std::vector<CardPlan>& plans, Links& links) {
   std::vector<const CardPlan*> renamed;
   for (const CardPlan& plan : plans) {
-    if (!plan.name.empty() && names.at(plan.device) != plan.name) renamed.push_back(&plan);
+    if (!plan.name.empty() && links.at(plan.device).name != plan.name) renamed.push_back(&plan);
   }
   for (const CardPlan* plan : renamed) {
     const bool frees_it = std::any_of(renamed.begin(), renamed.end(), [&](const CardPlan* other) {
-      return other != plan && names.at(other->device) == plan->name;
+      return other != plan && links.at(other->device).name == plan->name;
     });
     const bool wanted_twice = std::any_of(plans.begin(), plans.end(), [&](const CardPlan& other) {
       return other.device != plan->device && other.name == plan->name;
@@ -106,15 +134,15 @@ void Network::rename_cards(const std::vector<CardPlan>& plans, std::map<std::str
   for (const CardPlan* plan : renamed) {
     if (!interface_exists(plan->name)) continue;
     const auto holder = std::find_if(renamed.begin(), renamed.end(), [&](const CardPlan* other) {
-      return names.at(other->device) == plan->name;
+      return links.at(other->device).name == plan->name;
     });
     const std::string aside = fmt::format("berth{}", interface_index(plan->name));
     rename(plan->name, aside);
-    names[(*holder)->device] = aside;
+    links[(*holder)->device].name = aside;
   }
   for (const CardPlan* plan : renamed) {
-    for_networks(*plan, [&] { rename(names.at(plan->device), plan->name); });
-    names[plan->device] = plan->name;
+    for_networks(*plan, [&] { rename(links.at(plan->device).name, plan->name); });
+    links[plan->device].name = plan->name;
   }
 }
 

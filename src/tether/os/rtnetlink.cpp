@@ -6,6 +6,9 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
 
 #include "base/error.hpp"
 
@@ -34,6 +37,24 @@ ifaddrmsg address_body(unsigned interface, const InterfaceAddress& address) {
   return body;
 }
 
+std::optional<Link> link_from(const std::string& answer) {
+  Link link;
+  ifinfomsg body{};
+  if (answer.size() < sizeof body) return std::nullopt;
+  std::memcpy(&body, answer.data(), sizeof body);
+  link.interface = static_cast<unsigned>(body.ifi_index);
+  const auto* begin = reinterpret_cast<const rtattr*>(answer.data() + NLMSG_ALIGN(sizeof body));
+  auto left = static_cast<int>(answer.size() - sizeof body);
+  for (const rtattr* attribute = begin; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
+    const std::string_view value(static_cast<const char*>(RTA_DATA(attribute)), RTA_PAYLOAD(attribute));
+    if (attribute->rta_type == IFLA_IFNAME) link.name = value.substr(0, value.find('\0'));
+    if (attribute->rta_type == IFLA_ADDRESS) link.hardware_address = value;
+    if (attribute->rta_type == IFLA_MTU && value.size() == sizeof link.mtu)
+      std::memcpy(&link.mtu, value.data(), sizeof link.mtu);
+  }
+  return link;
+}
+
 }  // namespace
 
 Rtnetlink::Rtnetlink() : socket_(NETLINK_ROUTE) {}
@@ -44,6 +65,18 @@ void Rtnetlink::set_link(unsigned interface, bool up) {
   body.ifi_change = IFF_UP;
   NetlinkMessage request(RTM_NEWLINK, NLM_F_ACK, body);
   send(request, 0, up ? "set a network interface up" : "set a network interface down");
+}
+
+std::vector<Link> Rtnetlink::links() {
+  constexpr std::string_view kDoing = "list network interfaces";
+  NetlinkMessage request(RTM_GETLINK, NLM_F_DUMP, link_body(0));
+  const std::uint32_t sequence = socket_.next_sequence();
+  socket_.send(request.finish(sequence), kDoing);
+  std::vector<Link> links;
+  for (const std::string& answer : socket_.receive_dump(sequence, kDoing)) {
+    if (auto link = link_from(answer)) links.push_back(std::move(*link));
+  }
+  return links;
 }
 
 void Rtnetlink::set_up(unsigned interface) {

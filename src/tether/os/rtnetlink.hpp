@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tether/os/netlink.hpp"
 
@@ -17,6 +18,14 @@ struct InterfaceAddress {
   auto operator<=>(const InterfaceAddress&) const = default;
 };
 
+/// A network interface as the kernel has it.
+struct Link {
+  unsigned interface = 0;
+  std::string name;
+  std::string hardware_address;  ///< bytes; none of what has no such address
+  std::uint32_t mtu = 0;
+};
+
 /// rtnetlink(7), as much as a guest needs. Each call waits for the kernel's answer and throws its error.
 /// What is there already, or is gone already, is no error.
 class Rtnetlink {
@@ -26,6 +35,9 @@ class Rtnetlink {
   /// /sys shows an interface that comes before the rest of the kernel knows it: returns when all that it
   /// shows now are there, or have gone.
   void wait_registered();
+  /// All that are there. Far less to do than for a search of /sys, and nothing is there before the kernel
+  /// knows it.
+  std::vector<Link> links();
   void set_up(unsigned interface);
   /// It loses its routes and IPv6 addresses.
   void set_down(unsigned interface);
