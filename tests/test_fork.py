@@ -1,5 +1,6 @@
 """Copies of running containers: what goes on in them, and what they have of their own."""
 
+import concurrent.futures
 import contextlib
 import fcntl
 import json
@@ -424,12 +425,12 @@ def test_a_copy_is_not_shown_before_it_goes_on(berth, counter):
             for line in berth.ok("ps", "-a", "--format", "json").splitlines():
                 seen.add(json.loads(line)["State"])
 
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
-        for _ in range(2):
-            berth.ok("rm", "-f", *fork(berth, counter, "-n", "2"))
-    finally:
-        end.set()
-        looking.join()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look)
+        try:
+            for _ in range(2):
+                berth.ok("rm", "-f", *fork(berth, counter, "-n", "2"))
+        finally:
+            end.set()
+        looking.result()
     assert seen <= {"created", "starting", "running", "removing", "stopping", "exited"}, seen

@@ -345,10 +345,16 @@ void Store::remove(std::string_view id) {
   Query(state_->delete_pod).with(id).run();
 }
 
-Intent Store::intent(std::string_view id) {
+std::optional<Intent> Store::find_intent(std::string_view id) {
   Query query(state_->select_intent);
-  if (!query.with(id).step()) throw no_such_container(id);
+  if (!query.with(id).step()) return std::nullopt;
   return intent_from(query->text(0));
+}
+
+Intent Store::intent(std::string_view id) {
+  const std::optional<Intent> found = find_intent(id);
+  if (!found) throw no_such_container(id);
+  return *found;
 }
 
 void Store::set_intent(std::string_view id, Intent intent) {

@@ -77,6 +77,8 @@ class Store {
   void remove(std::string_view id);
 
   Intent intent(std::string_view id);
+  /// Nothing when there is no such container.
+  std::optional<Intent> find_intent(std::string_view id);
   void set_intent(std::string_view id, Intent intent);
 
   /// The ports of the host that records hold: those of all but exited containers.
