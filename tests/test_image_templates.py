@@ -78,6 +78,21 @@ def test_a_first_start_prefers_it(own, of_image, started):
     assert not set(drawn[0]) & set(drawn[1]) - {"-"}
 
 
+def test_its_clones_read_nothing_of_the_image(own, of_image, started):
+    name = started()
+    assert template_of(own, name) == of_image
+    before, after = shell(own, name, "reads() { set -- $(cat /sys/block/vda/stat); echo $1; };"
+                                     "reads; cat /bin/busybox > /dev/null; reads").split()
+    assert int(before) > 0 and after == before
+
+
+def test_the_kernel_of_a_template_has_done_its_own(own, of_image, started):
+    name = started()
+    clock, card = shell(own, name, "cat /sys/devices/system/clocksource/clocksource0/current_clocksource"
+                                   " /sys/class/net/eth0/operstate").split()
+    assert clock != "tsc-early" and card == "up"
+
+
 def test_what_was_written_is_there_at_the_next_start(own, of_size, of_image, started):
     name = started("-v", "/volume")
     assert template_of(own, name) == of_image

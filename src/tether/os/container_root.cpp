@@ -111,7 +111,7 @@ Task<> ContainerRoot::assemble(Milliseconds limit) {
 }
 
 Task<> ContainerRoot::read_image_ahead(std::uint64_t limit) {
-  constexpr Milliseconds kLimit{20'000};
+  constexpr Milliseconds kLimit{10'000};
   const std::function<void()> work = [folder = state_path("image"), limit] { read_ahead(folder, limit); };
   try {
     co_await run_in_worker("reading the image", kLimit, work);
