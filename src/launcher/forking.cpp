@@ -87,6 +87,7 @@ Task<> Launcher::snapshot(std::string name) {
     throw Error(Code::busy, "the machine of container {} is busy with an earlier snapshot still: try again",
                 pod_.name());
   SnapshotStore store(settings_.paths);
+  if (store.contains(name)) throw Error(Code::already_exists, "there is a snapshot {} already", name);
   SnapshotStore::Draft draft = store.begin(name, machine_->size().memory_bytes);
   std::unique_ptr<DiskSnapshot> disk;
   std::exception_ptr failure;

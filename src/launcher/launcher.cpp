@@ -359,10 +359,14 @@ Task<> Launcher::stop(Milliseconds grace) {
     }
     co_return exit_.has_value();
   };
+  if (!started_ && !exit_ && settings_.files_only) {
+    // An orderly end: what was copied before is in volumes, too.
+    start_failure_ = Error(Code::wrong_state, "the container is being removed");
+    exit_.emplace();
+    changed_.notify_all();
+  }
   if (!started_ && !exit_) {
-    fail(Error(Code::wrong_state, settings_.files_only
-                                      ? "the container is being removed"
-                                      : "the container was stopped before its process started"));
+    fail(Error(Code::wrong_state, "the container was stopped before its process started"));
   }
   try {
     link::Order order;

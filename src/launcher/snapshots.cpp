@@ -126,6 +126,8 @@ FileLock SnapshotStore::reserve(const std::string& name) {
     lock.remove_file();
     throw Error(Code::already_exists, "there is a snapshot {} already", name);
   }
+  // By a launcher whose command was killed.
+  if (is_being_made(name)) throw Error(Code::busy, "the snapshot {} is being made", name);
   if (is_taken(name)) remove(name);
   return lock;
 }
@@ -161,7 +163,8 @@ void SnapshotStore::abandon(const std::string& name) {
   if (::truncate((draft_place(name) / kMemory).c_str(), 0) != 0 && errno != ENOENT)
     log::debug("truncate the memory of snapshot {}: {}", name, std::strerror(errno));
   remove_tree(draft_place(name));
-  disk::Store(paths_.database(), paths_.disks()).release(Snapshot::disk_user(name));
+  // One that is kept needs its layer.
+  if (!contains(name)) disk::Store(paths_.database(), paths_.disks()).release(Snapshot::disk_user(name));
 }
 
 bool SnapshotStore::contains(std::string_view name) const {

@@ -163,11 +163,14 @@ TEST_F(SnapshotStoreTest, ASweepLeavesWhatALauncherStillMakes) {
     give_layer(name);
     store->sweep();
     EXPECT_EQ(files(paths.snapshots()), (Names{name + ".draft", name + ".lock"}));
+    expect_error(Code::busy, "being made", [&] { store->reserve(name); });
     Snapshot snapshot;
     snapshot.name = name;
     snapshot.memory_bytes = kBytes;
     store->keep(std::move(draft), snapshot);
     EXPECT_TRUE(store->contains(name));
+    store->abandon(name);
+    EXPECT_EQ(files(paths.disks()).size(), 1u) << "a kept one lost its layer";
     store->remove_unless_reserved(name);
     EXPECT_EQ(store->contains(name), name != passing);
     EXPECT_EQ(files(paths.snapshots()).size(), name == passing ? 0u : 1u);

@@ -195,6 +195,7 @@ void Session::fail(std::string reason) {
   status_.started = std::move(reason);
   status_.ended = true;
   waiting_for_attach_ = false;
+  spec_.waiting.reset();
   spec_.cgroup.remove();
   changed();
 }
