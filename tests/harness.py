@@ -177,10 +177,13 @@ class Berth:
     def qemu(self, container):
         return self._only_process("qemu-system", container)
 
-    def _only_process(self, program, container):
+    def processes_of(self, program, container):
         identity = self.ok("inspect", "-f", "{{.Id}}", container)
-        found = [pid for pid, line in self.processes(program, identity[:12]).items() if program in line.split()[0]]
-        assert len(found) == 1, f"{program} of {identity}: {found} among {self.processes()}"
+        return [pid for pid, line in self.processes(program, identity[:12]).items() if program in line.split()[0]]
+
+    def _only_process(self, program, container):
+        found = self.processes_of(program, container)
+        assert len(found) == 1, f"{program} of {container}: {found} among {self.processes()}"
         return found[0]
 
     def census(self):

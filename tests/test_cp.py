@@ -303,8 +303,7 @@ def test_before_the_first_start(berth, here):
 def begin_copy(berth, name):
     """A copy into a container that waits for its input, with a machine that runs for it."""
     copy = berth.spawn("cp", "-", f"{name}:/var", stdin=subprocess.PIPE)
-    machine = "-name berth-" + berth.inspect(name)["Id"][:12]
-    wait_until(lambda: berth.processes("qemu-system", machine), "a machine for the copy")
+    wait_until(lambda: berth.processes_of("qemu-system", name), "a machine for the copy")
     return copy
 
 

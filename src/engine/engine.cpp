@@ -78,9 +78,11 @@ volume::Store& Engine::State::volume_store() {
 }
 
 std::optional<record::Pod> Engine::State::settle(record::Pod pod) {
-  const std::optional<record::Intent> intent = records->find_intent(pod.id());
-  if (!intent) return std::nullopt;  // removed since it was read
-  if (!is_active(pod.host.status) && *intent == record::Intent::none) return pod;
+  if (!is_active(pod.host.status)) {
+    const std::optional<record::Intent> intent = records->find_intent(pod.id());
+    if (!intent) return std::nullopt;  // removed since it was read
+    if (*intent == record::Intent::none) return pod;
+  }
   std::optional<FileLock> held = FileLock::try_acquire(paths.pod_lock(pod.id()));
   if (!held) return pod;  // its launcher, or the command that makes or removes it, is alive
   if (!launcher::recover_pod(*records, paths, pod.id(), *held, clock)) return std::nullopt;

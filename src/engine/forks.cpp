@@ -31,15 +31,13 @@ constexpr std::uint64_t kLeastOfCopy = std::uint64_t{48} << 20;
 /// snapshot altogether.
 class Reservation {
  public:
-  Reservation(launcher::SnapshotStore store, std::string name, bool passing)
-      : store_(std::move(store)), name_(std::move(name)), passing_(passing), lock_(store_.reserve(name_)) {}
+  Reservation(launcher::SnapshotStore store, std::string name)
+      : store_(std::move(store)), name_(std::move(name)), lock_(store_.reserve(name_)) {}
   Reservation(const Reservation&) = delete;
   Reservation& operator=(const Reservation&) = delete;
   ~Reservation() {
     try {
-      if (passing_) store_.remove(name_);
-      if (!store_.contains(name_)) store_.abandon(name_);
-      lock_.remove_file();
+      store_.end_reservation(name_, lock_);
     } catch (const std::exception& error) {
       log::warning("what is left of snapshot {} is for the next one to remove: {}", name_, error.what());
     }
@@ -49,7 +47,6 @@ class Reservation {
  private:
   launcher::SnapshotStore store_;
   std::string name_;
-  bool passing_;
   FileLock lock_;
 };
 
@@ -94,7 +91,7 @@ void Engine::snapshot(std::string_view name, const std::string& snapshot_name) {
   launcher::SnapshotStore store = snapshots();
   store.sweep();
   sweep_copies();
-  const Reservation reserved(store, snapshot_name, false);
+  const Reservation reserved(store, snapshot_name);
   state_->client(pod).request(snapshot_target(snapshot_name), kSnapshotLimit);
 }
 
@@ -107,7 +104,7 @@ std::vector<std::string> Engine::fork(std::string_view name, const ForkOptions& 
   launcher::SnapshotStore store = snapshots();
   store.sweep();
   sweep_copies();
-  const Reservation passing(store, launcher::SnapshotStore::passing_name(), true);
+  const Reservation passing(store, launcher::SnapshotStore::passing_name());
   state_->client(pod).request(snapshot_target(passing.name()), kSnapshotLimit);
   const launcher::Snapshot snapshot = store.get(passing.name());
   std::vector<record::Pod> copies(options.count);

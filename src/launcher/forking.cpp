@@ -99,14 +99,11 @@ Task<> Launcher::snapshot(std::string name) {
   } catch (...) {
     failure = std::current_exception();
   }
-  if (!failure) {
-    // Whoever asked for it may be gone.
-    if (SnapshotStore::is_passing(name)) store.remove_unless_reserved(name);
-    co_return;
-  }
-  const bool full = is_full(settings_.paths.snapshots());
-  store.abandon(name);
+  const bool full = failure && is_full(settings_.paths.snapshots());
+  if (failure) store.abandon(name);
+  // Whoever asked for it may be gone.
   store.remove_unless_reserved(name);
+  if (!failure) co_return;
   given_up_disk_ = std::move(disk);
   co_await give_up_disk();
   if (full)

@@ -364,8 +364,7 @@ Task<> Launcher::stop(Milliseconds grace) {
     start_failure_ = Error(Code::wrong_state, "the container is being removed");
     exit_.emplace();
     changed_.notify_all();
-  }
-  if (!started_ && !exit_) {
+  } else if (!started_ && !exit_) {
     fail(Error(Code::wrong_state, "the container was stopped before its process started"));
   }
   try {

@@ -262,9 +262,13 @@ void SnapshotStore::remove_unless_reserved(const std::string& name) {
   std::optional<FileLock> lock = FileLock::try_acquire(lock_place(name));
   // Its launcher asks again when it is done.
   if (!lock || is_being_made(name)) return;
+  end_reservation(name, *lock);
+}
+
+void SnapshotStore::end_reservation(const std::string& name, FileLock& lock) {
   if (is_passing(name)) remove(name);
   if (!contains(name)) abandon(name);
-  lock->remove_file();
+  lock.remove_file();
 }
 
 void SnapshotStore::sweep() {

@@ -74,6 +74,8 @@ class SnapshotStore {
   /// Whoever makes or uses a passing snapshot holds it. What is left of one that cannot be read any more
   /// makes way. Throws already-exists for a snapshot that is there, busy while somebody makes it.
   FileLock reserve(const std::string& name);
+  /// Removes a passing snapshot, and of another what a failure has left.
+  void end_reservation(const std::string& name, FileLock& lock);
 
   /// The files of a snapshot in the making.
   struct Draft {

@@ -83,7 +83,7 @@ Task<> Tether::become(std::string old_id, std::string new_id) {
   require_session_id(new_id);
   if (!config_.sessions.contains(old_id)) throw Error(Code::not_found, "there is no container {}", old_id);
   if (sessions_.contains(new_id)) throw Error(Code::already_exists, "there is a session {} already", new_id);
-  // Nobody may hear of what is ended here: the other machine goes on with it.
+  // Whoever the other machine talks to hears nothing of this: a copy has a network of its own.
   network_.leave_as_copy();
   network_jobs_.invalidate();
   os::reset_connections(modules_);

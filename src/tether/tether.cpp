@@ -24,7 +24,6 @@
 namespace berth::tether {
 namespace {
 
-/// How long a disk or a network interface may take to appear.
 /// For a process to enter the root of a container.
 constexpr Milliseconds kWaitingLimit{10'000};
 /// Of the memory, for files of the image that a template has read already.
@@ -32,6 +31,7 @@ constexpr std::uint64_t kShareForImage = 8;
 /// Of a container whose id is not known yet, which keeps it: the kernel renames none. No id begins so.
 constexpr std::string_view kFirstCgroup = ".first";
 constexpr Milliseconds kSettleLimit{5'000};
+/// How long a disk or a network interface may take to appear.
 constexpr Milliseconds kDeviceLimit{10'000};
 /// Docker's clients give a start some minutes, the launcher one.
 constexpr Milliseconds kLeaseLimit{30'000};

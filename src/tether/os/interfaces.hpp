@@ -14,7 +14,7 @@ namespace berth::tether::os {
 bool interface_exists(const std::string& name);
 bool interface_exists(unsigned index);
 
-/// A number that the kernel shows below /sys/class/net; 0 for a card that is about to go or gone.
+/// A number that the kernel shows below /sys/class/net; 0 for a card that is down, about to go or gone.
 std::uint64_t read_counter(const std::filesystem::path& path);
 
 /// Of what is_mac_address() is true for.

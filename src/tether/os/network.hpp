@@ -46,9 +46,10 @@ class Network {
   /// Gives leases back and asks for none any more.
   void release();
 
-  /// The machine is a copy of another, which goes on with the addresses: the cards are set down and lose
-  /// theirs, those of the hardware as well (link::kUnnamedCard). What is applied next begins anew; a card
-  /// gets the address of the one with the same networks.
+  /// The machine is a copy of another, which goes on with the addresses, on networks that this one has no
+  /// part in. An only card whose addresses are static and not IPv6 stays up until it is given its own; others
+  /// are set down and lose theirs, those of the hardware as well (link::kUnnamedCard), and a card gets the
+  /// address of the one with the same networks.
   void leave_as_copy();
 
   /// Writes into the endpoints what they were assigned.
@@ -87,7 +88,7 @@ class Network {
   void set_mtu(Card& card, const Link& link);
   void name_cards(const std::vector<CardPlan>& plans, std::vector<Link>& there);
   std::optional<unsigned> unnamed_card(const CardPlan& plan, const std::vector<Link>& there) const;
-  void name_card(const std::vector<CardPlan>& plans, const std::vector<Link>& there);
+  void name_card(const std::vector<CardPlan>& plans, std::vector<Link>& there);
   void find_again(Links& links);
   Link link_of(unsigned interface);
   Task<> find_cards(const std::vector<CardPlan>& plans, Milliseconds limit, Links& links);

@@ -53,7 +53,7 @@ std::optional<unsigned> Network::unnamed_card(const CardPlan& plan, const std::v
 }
 
 /// See link::kUnnamedCard. The card keeps what the template gave it as far as that is still wanted.
-void Network::name_card(const std::vector<CardPlan>& plans, const std::vector<Link>& there) {
+void Network::name_card(const std::vector<CardPlan>& plans, std::vector<Link>& there) {
   const auto unnamed = cards_.find(std::string(link::kUnnamedCard));
   if (unnamed == cards_.end()) return;
   const auto plan = std::find_if(plans.begin(), plans.end(), [&](const CardPlan& candidate) {
@@ -64,6 +64,9 @@ void Network::name_card(const std::vector<CardPlan>& plans, const std::vector<Li
   const dhcp::Mac mac = parse_mac(plan->device);
   const unsigned interface = unnamed->second.interface;
   rtnetlink_.set_hardware_address(interface, bytes_of(mac));
+  for (Link& link : there) {
+    if (link.interface == interface) link.hardware_address = bytes_of(mac);
+  }
   auto card = cards_.extract(unnamed);
   card.key() = plan->device;
   cards_.insert(std::move(card));

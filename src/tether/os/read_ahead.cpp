@@ -27,23 +27,27 @@ std::uint64_t read_file_ahead(const fs::path& path, std::uint64_t limit, std::st
   return sum;
 }
 
-}  // namespace
-
-std::uint64_t read_ahead(const fs::path& folder, std::uint64_t limit) {
+std::uint64_t read_folder_ahead(const fs::path& folder, std::uint64_t limit, std::string& buffer) {
   std::vector<fs::directory_entry> entries;
   std::error_code failure;
   for (fs::directory_iterator entry(folder, failure), end; entry != end; entry.increment(failure))
     entries.push_back(*entry);
   std::sort(entries.begin(), entries.end());
-  std::string buffer(kPiece, '\0');
   std::uint64_t sum = 0;
   for (const fs::directory_entry& entry : entries) {
     if (sum >= limit) break;
     const fs::file_status status = entry.symlink_status(failure);
-    if (fs::is_directory(status)) sum += read_ahead(entry.path(), limit - sum);
+    if (fs::is_directory(status)) sum += read_folder_ahead(entry.path(), limit - sum, buffer);
     if (fs::is_regular_file(status)) sum += read_file_ahead(entry.path(), limit - sum, buffer);
   }
   return sum;
+}
+
+}  // namespace
+
+std::uint64_t read_ahead(const fs::path& folder, std::uint64_t limit) {
+  std::string buffer(kPiece, '\0');
+  return read_folder_ahead(folder, limit, buffer);
 }
 
 }  // namespace berth::tether::os

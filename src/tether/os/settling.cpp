@@ -5,6 +5,7 @@
 #include "base/io.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "tether/os/interfaces.hpp"
 
 namespace berth::tether::os {
 namespace {
@@ -26,8 +27,8 @@ bool clock_is_preliminary() {
 bool some_card_is_late() {
   std::error_code none;
   for (const fs::directory_entry& card : fs::directory_iterator("/sys/class/net", none)) {
-    const std::string state = read_word(card.path() / "operstate");
-    if (state == "down" && read_word(card.path() / "carrier") == "1") return true;
+    const bool is_down = read_word(card.path() / "operstate") == "down";
+    if (is_down && read_counter(card.path() / "carrier") == 1) return true;
   }
   return false;
 }
